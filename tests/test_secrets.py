@@ -41,7 +41,7 @@ from lionproc.errors import (
     RowsFailedWarning,
 )
 from lionproc.frame.plan import Plan
-from lionproc.model import local
+from lionproc.model import escapes, local
 from lionproc.model.body import parsed
 from lionproc.model.chat_completion import classify
 from lionproc.model.connection import EndpointState
@@ -259,6 +259,20 @@ def test_a_secret_with_escapes_is_found_in_a_long_error_too(before):
     assert CANARY[1:].encode() not in came
     if not before:
         assert json.loads(came)["error"]["message"] == "It is [key]."
+
+
+def test_an_error_of_lists_in_lists_for_megabytes_is_not_read_to_be_shown(monkeypatch):
+    body = b"[" + b"[[]]," * 1_000_000 + b"NaN]"
+    error = json.dumps({"error": {"message": body.decode()}}).encode()
+    read = []
+    monkeypatch.setattr(escapes, "leniently_read", lambda text: read.append(len(text)) or {"a": 1})
+    assert len(escapes.without_escapes(body, answers=False)) == escapes.LONG
+    assert not read
+    monkeypatch.setattr(
+        escapes, "leniently_read", lambda text: read.append(text) or json.loads(text)
+    )
+    assert len(escapes.without_escapes(error, answers=False)) < escapes.LONG
+    assert read == [error]  # and not the text within it
 
 
 def handed_on(error):

@@ -16,10 +16,19 @@ import pandas as pd
 import pyarrow as pa
 
 from lionproc.engine.json_bounds import read_json
+from lionproc.engine.unfolding import room_of
 from lionproc.errors import ConfigurationError
 from lionproc.frame.spreadsheet import harmless
 
-__all__ = ["Allowed", "allowed_in", "check_weight", "day_of", "digits_of", "number_of"]
+__all__ = [
+    "Allowed",
+    "allowed_in",
+    "check_weight",
+    "day_of",
+    "digits_of",
+    "number_of",
+    "room_of_list",
+]
 
 _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 # What Excel writes for them in other languages.
@@ -35,6 +44,8 @@ _BOOLEANS |= {
 _LONGEST = 32_767  # characters of the words; a cell of Excel has no more
 _MOST_ROWS = 1e12  # that one row stands for
 _DAY = re.compile(r"(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?:[ T].*)?")
+_SEPARATORS = re.compile(r"[,;\n]")
+_ITEM = 64  # bytes of a short text or a number, and of its place in the list
 TEXT, WHOLE, NUMBER = "any text", "a whole number", "a number"
 LIST, DAY, BOOLEAN = 'a list, as ["a", "b"]', "a day, as 2026-12-31", "true | false"
 
@@ -209,8 +220,18 @@ def _boolean(text: str, *_: object) -> bool:
 
 def _list(text: str, *_: object) -> list[object]:
     if not text.strip().startswith("["):  # a, b; c
-        return [part.strip() for part in re.split(r"[,;\n]", text) if part.strip()]
+        return [part.strip() for part in _SEPARATORS.split(text) if part.strip()]
     return _json_list(text)
+
+
+def room_of_list(text: str) -> int:
+    """Bytes of memory, at the most, that the list in a cell takes once it is read.
+
+    Args:
+        text: The cell.
+    """
+    items = 1 + sum(map(text.count, ",;\n"))
+    return items * _ITEM + room_of(text.encode("utf-8", "surrogatepass"))
 
 
 def _json_list(text: str) -> list[object]:

@@ -11,9 +11,16 @@ import numpy as np
 import pandas as pd
 
 from lionproc.engine.paths import shown
-from lionproc.engine.unfolding import room_of
 from lionproc.errors import ColumnError, ConfigurationError, SaveError, did_you_mean
-from lionproc.evaluation.by_hand import LIST, TEXT, Allowed, allowed_in, check_weight, number_of
+from lionproc.evaluation.by_hand import (
+    LIST,
+    TEXT,
+    Allowed,
+    allowed_in,
+    check_weight,
+    number_of,
+    room_of_list,
+)
 from lionproc.evaluation.columns import one_column
 from lionproc.evaluation.draw import checked_number, drawn, strata_of
 from lionproc.evaluation.intervals import Numbers
@@ -285,9 +292,8 @@ def read_review(path: str | os.PathLike[str]) -> Review:
 def _gold(sheet: pd.DataFrame, *, comma: bool, path: object) -> pd.Series[Any]:
     """The gold as what is allowed says, by rows as a spreadsheet counts them."""
     said = sheet[ALLOWED] if ALLOWED in sheet else pd.Series(TEXT, index=sheet.index)
-    ours = [text for text, words in zip(sheet[GOLD], said, strict=True) if words == LIST]
-    lists = [text for text in (*set(said), *ours) if text.lstrip().startswith("[")]
-    if sum(room_of(text.encode("utf-8", "surrogatepass")) for text in lists) > MOST_OF_LISTS:
+    lists = (text for text, words in zip(sheet[GOLD], said, strict=True) if words == LIST)
+    if sum(map(room_of_list, lists)) > MOST_OF_LISTS:
         raise ConfigurationError(
             f"{shown(str(path))} has so many lists in its cells that they take far more memory than "
             "the file. Leave those cells empty, or write lists as a, b."

@@ -25,6 +25,7 @@ from lionproc.engine.json_bounds import read_json
 from lionproc.frame.arrow_stream import packed, unpacked
 from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
 from lionproc.frame.index_levels import index_of, levels_of
+from lionproc.frame.notes import whole_note
 from lionproc.frame.pandas_hash import Index, has_one_place
 from lionproc.frame.parquet_dictionary import are_quick
 from lionproc.model.one_hash import has_one_hash
@@ -58,7 +59,7 @@ class SavedDtype(pa.ExtensionType):
 
     @classmethod
     def __arrow_ext_deserialize__(cls, storage: pa.DataType, serialized: bytes) -> SavedDtype:
-        return cls(storage, read_json(serialized))
+        return cls(storage, read_json(whole_note(serialized)))
 
     def __reduce__(self) -> tuple[object, ...]:
         return SavedDtype, (self.storage_type, self.dtype)

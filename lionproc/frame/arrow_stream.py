@@ -13,6 +13,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from lionproc.frame.notes import check_schema
+
 __all__ = ["packed", "unpacked"]
 
 _A_BYTE: Final = 8  # values in it, where they are true or false
@@ -52,6 +54,7 @@ def unpacked(text: str) -> pa.Table:
     with pa.ipc.open_stream(content) as stream:
         if any(word in str(field.type) for field in stream.schema for word in _UNFOLDED):
             raise ValueError("its values are not there one by one")
+        check_schema(stream.schema)
         held = stream.read_all()
     held.validate(full=True)  # a stranger's offsets would be followed out of the memory
     return held

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Iterator
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-__all__ = ["LONGEST_NAME", "is_level", "is_readable"]
+__all__ = ["LONGEST_NAME", "has_plain_zones", "is_level", "is_readable"]
 
 LONGEST_NAME: Final = 120  # characters; of those that pandas makes a dtype of none has as many
 _FILE: Final = "dateutil/"  # before the path of a file with a time zone, which pandas would open
+_ZONE: Final = re.compile(r"(?!/)(?!dateutil)[\w+:/-]{0,60}", re.ASCII | re.IGNORECASE)
 _KINDS: Final = "biufcmMO"  # of numpy's dtypes, those of which every value takes the same few bytes
 
 
@@ -44,6 +48,26 @@ def is_level(kind: str) -> bool:
     except (TypeError, ValueError):
         return True  # one that only Arrow knows, or none, which it refuses
     return kind in {"bytes", "unicode"} or not _is_wide(made)
+
+
+def has_plain_zones(kind: pa.DataType) -> bool:
+    """Whether the time zones in a type are names of such, and not of files, which pandas would open.
+
+    Args:
+        kind: The type of a column, with any types within it.
+    """
+    return all(
+        _ZONE.fullmatch(each.tz or "") for each in _within(kind) if pa.types.is_timestamp(each)
+    )
+
+
+def _within(kind: Any) -> Iterator[Any]:
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    yield kind
+    if pa.types.is_nested(kind):
+        for place in range(kind.num_fields):
+            yield from _within(kind.field(place).type)
 
 
 def _is_wide(dtype: object) -> bool:

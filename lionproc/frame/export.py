@@ -21,8 +21,9 @@ from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, SaveError
 from lionproc.frame.arrow_extension import register, to_table
 from lionproc.frame.assemble import place_in
+from lionproc.frame.notes import FACTS
 from lionproc.frame.parquet_dictionary import DICTIONARY_BYTES, GROUP_ROWS, with_dictionary
-from lionproc.frame.parquet_reader import FACTS, LABELS, LEVELS
+from lionproc.frame.parquet_reader import LABELS, LEVELS
 from lionproc.frame.place import AnyPath, Remote, place_of, saving
 from lionproc.frame.save_target import part_of, refuse_other_parts
 

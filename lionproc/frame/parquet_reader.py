@@ -17,20 +17,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.engine.blocking_work import heard_meanwhile
-from lionproc.engine.json_bounds import bounded, read_json
+from lionproc.engine.json_bounds import read_json
 from lionproc.engine.paths import missing_file
 from lionproc.engine.unfolding import unfolds
 from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
 from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
 from lionproc.frame.index_levels import concatenated
+from lionproc.frame.notes import FACTS, SPARE, check_schema
 from lionproc.frame.parquet_memory import MemoryBound
 from lionproc.frame.place import AnyPath, Remote, place_of
 from lionproc.frame.results import KEY, SavedRun, remember
 
-FACTS = b"lionproc"
 LABELS = b"lionproc.columns"
-SPARE = 2**26  # bytes of memory for facts, beyond those in proportion to their length
 LEVELS = b"lionproc.index"
 PARTS = "parts"  # in the facts of a part: how many the run has
 PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})(?:-([0-9a-f]{8}))?\.parquet")
@@ -150,10 +149,7 @@ def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
     # partitioning=None: a folder called "a=1" in the path must not become a column
     table = pq.read_table(source, partitioning=None, page_checksum_verification=True)
     schema = table.schema
-    for field in (schema, *schema):
-        for name, said in (field.metadata or {}).items():
-            if unfolds(bounded(said), SPARE) and name != FACTS:
-                raise ValueError("a note takes far more memory than it has bytes")
+    check_schema(schema)
     frame = to_frame(table)
     labels = (schema.metadata or {}).get(LABELS)
     if labels is not None:

@@ -7,6 +7,7 @@ from itertools import chain
 
 import orjson
 
+from lionproc.engine.unfolding import room_of
 from lionproc.model.lenient import leniently_read
 
 __all__ = ["LONG", "UNRESERVED", "has_escapes", "has_needless_escapes", "without_escapes"]
@@ -15,6 +16,7 @@ UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
 LONG = 256 * 1024  # bytes of a body in which escapes are looked into
 _LONGEST_WORDS = 8_000  # characters of an error's text that are looked at; fewer are shown
 _LONGEST_BESIDE = 200  # characters of any other text in it
+_MOST_READ = 2**26  # bytes of memory of lists and objects, beyond which an error is not read
 _ROOM, _DEEPEST = 60_000, 20  # characters of a long error that are looked at, and levels
 # Where servers have their words, wherever it stands: what they quote of the question may be long.
 _SAYINGS = dict.fromkeys(
@@ -66,7 +68,7 @@ def without_escapes(body: bytes, *, answers: bool) -> bytes:
 def _words_of(body: bytes) -> bytes:
     """What a long body of an error says, as far as anybody is shown it: shorter, and JSON if it was."""
     try:
-        said = orjson.dumps(_beginning(leniently_read(body), [_ROOM], _DEEPEST))
+        said = orjson.dumps(_beginning(_read(body), [_ROOM], _DEEPEST))
     except (ValueError, TypeError):
         said = body
     return said[:LONG]
@@ -98,12 +100,20 @@ def _beginning(value: object, left: list[int], levels: int, *, says: bool = True
 def _text(text: str, left: list[int], levels: int, *, says: bool) -> str:
     if says and len(text) > _LONGEST_WORDS and text.lstrip()[:1] in ("{", "["):
         try:  # it may be an error that is handed on
-            return orjson.dumps(_beginning(leniently_read(text), left, levels - 1)).decode()
+            return orjson.dumps(_beginning(_read(text), left, levels - 1)).decode()
         except (ValueError, TypeError):
             pass
     text = text[: min(_LONGEST_WORDS if says else _LONGEST_BESIDE, max(left[0], 0))]
     left[0] -= 10 + len(text)
     return text
+
+
+def _read(text: bytes | str) -> object:
+    """What it says, if it says little: an error may be lists in lists for megabytes."""
+    content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    if room_of(content, _MOST_READ) > _MOST_READ:
+        raise ValueError("nobody says so much")
+    return leniently_read(text)
 
 
 def _needed(found: re.Match[bytes]) -> bytes:

@@ -562,6 +562,14 @@ def test_a_workbook_has_no_more_text_and_formats_than_one_of_excel(  # noqa: PLR
         lp.read_review(path)
 
 
+def test_a_sheet_may_have_more_text_than_a_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(workbook, "MOST_LETTERS_OF_A_ROW", 1000)
+    path = tmp_path / "review.xlsx"
+    frame = pd.DataFrame({"id": [f"r{n}" for n in range(200)], "gold": "a", "n": 1 / 3})
+    frame.to_excel(path, index=False)
+    assert len(lp.read_review(path)) == 200
+
+
 def test_long_names_of_columns_are_not_told_whole(tmp_path):
     path = tmp_path / "review.csv"
     path.write_text(",".join(f"{n}{'a' * 100_000}" for n in range(10)) + "\n")
@@ -602,8 +610,9 @@ def test_lists_that_take_far_more_memory_than_their_cells_are_not_read(tmp_path,
     assert read(text, allowed="any text") == [text] * 100
     with pytest.raises(ConfigurationError, match="far more memory"):
         read("[" + ",".join(["[]"] * 40) + "]")
-    with pytest.raises(ConfigurationError, match="far more memory"):
-        read("a", allowed="[" + ",".join(["[]"] * 2_000) + "]")
+    for mark in ",;\n":
+        with pytest.raises(ConfigurationError, match="far more memory"):
+            read(mark.join(["a"] * 40))
 
 
 def test_what_is_allowed_in_a_row_is_kept_no_longer_than_its_rows_are_read(tmp_path, monkeypatch):

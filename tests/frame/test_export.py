@@ -36,7 +36,7 @@ from lionproc.errors import (
     JournalError,
     LionprocWarning,
 )
-from lionproc.frame import arrow_extension, parquet_reader
+from lionproc.frame import arrow_extension, notes
 from lionproc.frame import assemble as assembling
 from lionproc.frame.arrow_extension import SavedDtype, to_table
 from lionproc.frame.arrow_stream import packed
@@ -1242,9 +1242,62 @@ def test_no_name_of_a_dtype_in_a_file_opens_another_file(tmp_path, where, dtype)
     assert not opened
 
 
+@pytest.mark.parametrize("shape", ["alone", "listed", "field", "held"])
+def test_no_time_zone_in_a_file_is_another_file(tmp_path, shape):
+    """pandas takes what stands behind "dateutil/" for the path of one, once it looks at a cell."""
+    kind = pa.timestamp("us", tz=f"dateutil/{tmp_path / 'other'}")
+    moments = pa.array([0, 1], pa.int64()).view(kind)
+    cells = {
+        "listed": pa.ListArray.from_arrays([0, 1, 2], moments),
+        "field": pa.StructArray.from_arrays([moments], ["at"]),
+        "held": pa.array([0, 1]),
+    }.get(shape, moments)
+    note = {"kind": "arrow"}
+    if shape == "held":
+        note = {"kind": "category", "held": packed(pa.table({"a": moments})), "ordered": False}
+    field = pa.field("a", cells.type, metadata={"lionproc.dtype": json.dumps(note)})
+    pq.write_table(pa.table([cells], schema=pa.schema([field])), tmp_path / "zone.parquet")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(tmp_path / "zone.parquet")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Etc/GMT+5", "+05:30", "-01:00", None])
+def test_a_time_zone_with_a_name_is_read(tmp_path, zone):
+    frame = pd.DataFrame({"at": pd.date_range("2024-01-01", periods=2, tz=zone)})
+    frame.to_parquet(tmp_path / "zone.parquet")
+    assert read_parquet(tmp_path / "zone.parquet")["at"].tolist() == frame["at"].tolist()
+
+
+@pytest.mark.parametrize("where", ["type", "type within", "held", "held type"])
+def test_a_note_within_another_that_takes_far_more_memory_than_its_bytes_is_damage(
+    tmp_path, monkeypatch, where
+):
+    monkeypatch.setattr(notes, "SPARE", 10_000)
+    nothing = '"kind": "arrow", "columns": [], "index_columns": [], "column_indexes": []'
+    many = f'{{{nothing}, "x": [{",".join(["{}"] * 10_000)}]}}'
+    of_type = {"ARROW:extension:name": "lionproc.column", "ARROW:extension:metadata": many}
+    field, cells = pa.field("a", pa.int64(), metadata=of_type), pa.array([1, 2])
+    if where.startswith("held"):
+        field = field if where == "held type" else pa.field("a", pa.int64())
+        held = pa.table([cells], schema=pa.schema([field], metadata={"pandas": many}))
+        note = {"kind": "category", "held": packed(held), "ordered": False}
+        field = pa.field("a", pa.int64(), metadata={"lionproc.dtype": json.dumps(note)})
+    elif where == "type within":
+        field, cells = pa.field("a", pa.list_(field)), pa.array([[1], [2]], pa.list_(field))
+    pq.write_table(pa.table([cells], schema=pa.schema([field])), tmp_path / "many.parquet")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(tmp_path / "many.parquet")
+
+
+def test_a_note_of_another_program_that_is_no_json_is_no_damage(tmp_path):
+    table = pa.table({"a": [1]}).replace_schema_metadata({"theirs": b"see " + b"[" * 2000})
+    pq.write_table(table, tmp_path / "theirs.parquet")
+    assert len(read_parquet(tmp_path / "theirs.parquet")) == 1
+
+
 @pytest.mark.parametrize("name", ["pandas", "lionproc.columns", "anything"])
 def test_a_note_that_takes_far_more_memory_than_it_has_bytes_is_damage(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(parquet_reader, "SPARE", 10_000)
+    monkeypatch.setattr(notes, "SPARE", 10_000)
     few, many = ("[" + ",".join(["[]"] * count) + "]" for count in (10, 10_000))
     table = pa.table({"a": [1]})
     pq.write_table(table.replace_schema_metadata({name: many}), tmp_path / "many.parquet")

@@ -1,0 +1,56 @@
+"""What the schema of a stranger's file says besides its types, before anything is made of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pyarrow as pa
+
+from lionproc.engine.json_bounds import bounded
+from lionproc.engine.unfolding import unfolds
+from lionproc.frame.dtype_names import has_plain_zones
+
+__all__ = ["FACTS", "SPARE", "check_schema", "whole_note"]
+
+FACTS: Final = b"lionproc"  # facts of the run: those that unfold are none, and spoil no answers
+_JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{\"\-\d]")  # how it begins
+SPARE: Final = 2**26  # bytes of memory for a note, beyond those in proportion to its length
+
+
+def whole_note(said: bytes) -> bytes:
+    """A note, if it takes no more memory than is usual for its length.
+
+    Args:
+        said: JSON, as a rule.
+
+    Raises:
+        ValueError: It takes far more.
+        RecursionError: It is nested too deeply.
+    """
+    if unfolds(bounded(said), SPARE):
+        raise ValueError("a note takes far more memory than it has bytes")
+    return said
+
+
+def check_schema(schema: pa.Schema) -> None:
+    """Look through all notes that pyarrow, pandas or we read of a table, and its time zones.
+
+    Args:
+        schema: Of the table.
+
+    Raises:
+        ValueError: A note takes far more memory than it has bytes, or a number in it is too long. Or
+            a time zone is the name of a file.
+        RecursionError: A note is nested too deeply.
+    """
+    if not all(has_plain_zones(field.type) for field in schema):
+        raise ValueError("there is no such time zone")
+    for field in (schema, *schema):
+        for name, said in (field.metadata or {}).items():
+            if not _JSON.match(said):  # of other programs, and no reader of JSON goes on
+                continue
+            if name == FACTS:
+                bounded(said)
+            else:
+                whole_note(said)
