@@ -13,6 +13,8 @@ __all__ = ["TIMES", "room_of", "unfolds", "without_texts"]
 
 _EMPTY: Final = 90  # bytes of a list, or of an object with nothing in it, and of its place
 _OBJECT: Final = 220  # of one with something in it
+_TEXT: Final = 64  # of a short text and its place; by itself it has four bytes or more
+_MUCH: Final = 2**30  # bytes; with texts counted, what takes less is no matter
 _PIECE: Final = 2**16  # bytes that are looked through at a time: they may be as many texts
 TIMES: Final = 8  # its bytes that what people write in JSON takes at the most, once it is read
 
@@ -50,7 +52,10 @@ def unfolds(content: bytes, spare: int) -> bool:
         False
     """
     bound = spare + TIMES * len(content)
-    return room_of(content, bound) > bound
+    room = room_of(content, bound)
+    if room > bound or _TEXT * len(content) < 4 * _MUCH:
+        return room > bound
+    return room + _TEXT * (content.count(b'"') // 2) > max(bound, _MUCH)
 
 
 def _signs(content: bytes) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import re
 import warnings
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -144,8 +145,10 @@ def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
         source: What `pyarrow.parquet.read_table` reads.
 
     Raises:
+        ConfigurationError: Columns are called alike, of which pyarrow would write down all for each.
         Exception: Whatever is wrong with it, of many classes; `readable` makes one of them.
     """
+    _must_differ(pq.read_schema(source).names)
     # partitioning=None: a folder called "a=1" in the path must not become a column
     table = pq.read_table(source, partitioning=None, page_checksum_verification=True)
     schema = table.schema
@@ -161,6 +164,16 @@ def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
     if facts is not None and isinstance(facts.get("run"), str):
         remember(frame, SavedRun(facts), str(facts["run"]))
     return frame, facts or {}
+
+
+def _must_differ(names: Sequence[str]) -> None:
+    if len(set(names)) == len(names):
+        return
+    name, count = Counter(names).most_common(1)[0]
+    raise ConfigurationError(
+        f"The file has {count:,} columns called {name[:60]!r}, and neither pandas nor pyarrow reads such "
+        "a table. Give them names of their own where the file is made."
+    )
 
 
 def _names(kept: bytes) -> list[Hashable]:

@@ -48,3 +48,12 @@ def test_quotes_within_the_letters_of_another_encoding_hide_no_lists(encoding):
     assert json.loads(content)[2:] == [[]] * 1000
     odd = ('["\u2200"' + ",[]" * 1000 + "]").encode(encoding)
     assert room_of(content) == room_of(odd) == 1001 * unfolding._EMPTY
+
+
+def test_very_many_short_texts_unfold_too_and_few_long_ones_do_not(monkeypatch):
+    monkeypatch.setattr(unfolding, "_MUCH", 10_000)
+    short, long = json.dumps(["ab"] * 1000), json.dumps(["ab" * 100] * 10)
+    assert unfolds(short.encode(), 1000)
+    assert not unfolds(long.encode(), 1000)
+    monkeypatch.setattr(unfolding, "_MUCH", 2**30)
+    assert not unfolds(short.encode(), 1000)

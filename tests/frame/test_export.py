@@ -1242,6 +1242,16 @@ def test_no_name_of_a_dtype_in_a_file_opens_another_file(tmp_path, where, dtype)
     assert not opened
 
 
+def test_columns_that_are_called_alike_are_told_before_pyarrow_lists_them_all(
+    tmp_path, monkeypatch
+):
+    columns = [pa.array([], pa.int32())] * 3
+    pq.write_table(pa.table(columns, names=["a", "b", "a"]), tmp_path / "alike.parquet")
+    monkeypatch.setattr(pq, "read_table", lambda *_, **__: pytest.fail("It was read."))
+    with pytest.raises(ConfigurationError, match="2 columns called 'a'"):
+        read_parquet(tmp_path / "alike.parquet")
+
+
 @pytest.mark.parametrize("shape", ["alone", "listed", "field", "held"])
 def test_no_time_zone_in_a_file_is_another_file(tmp_path, shape):
     """pandas takes what stands behind "dateutil/" for the path of one, once it looks at a cell."""
