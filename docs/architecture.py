@@ -113,6 +113,7 @@ QUESTIONS: Lines = (
     ("Arrivals", "How does a row of a pipeline come to its next stage?"),
     ("read_parquet", "Who reads a saved file back?"),
     ("MemoryBound", "Which parquet file is not read, for the memory that it would take?"),
+    ("chunk_of", "What do the pages of a parquet file say, whatever its end says of them?"),
     ("PartWriter", "When is a part of `save=` written?"),
     ("write_part", "Who writes a part?"),
     ("check_target", "Which `save=` is refused: a wrong ending, a file that would lose rows?"),

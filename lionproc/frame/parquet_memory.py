@@ -3,14 +3,15 @@
 A text that stands in a file once can be the cell of every row, and an empty cell of a thousand
 numbers takes as much room as a full one: a few hundred bytes are gigabytes. So can be what an honest
 run has saved, with one prompt in each of a million rows. So a file is refused only where it is both:
-out of proportion, and more than this machine can spare.
+out of proportion, and more than this machine can spare. How much there is of a column is known from its
+pages (`parquet_pages.py`), since Arrow believes these whatever is said at the end of the file.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from lionproc.engine.regular_file import bytes_of
 from lionproc.engine.trusted import is_trusted
 from lionproc.errors import ConfigurationError
+from lionproc.frame.parquet_pages import Chunk, chunk_of
 from lionproc.frame.place import Remote
 
 __all__ = ["MemoryBound"]
@@ -34,16 +36,6 @@ _CELL: Final = 8  # of a number, or of where a text begins
 _LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _BATCH: Final = 2**24  # texts that are measured together
 _ROOM: Final = 2**28  # bytes of those that are read for it as they are
-_FEW: Final = 64  # of these are read together in any case
-_PACKED: Final = 1000  # bytes that one of a packed file may become, more or less
-_SNAPPY: Final = 24  # that it may become at the most in this way of packing, which is the usual one
-_PLAIN: Final = {
-    "PLAIN",
-    "RLE",
-    "BIT_PACKED",
-    "PLAIN_DICTIONARY",
-    "RLE_DICTIONARY",
-}  # ways to write
 _untyped: Any = pc
 
 
@@ -76,12 +68,15 @@ class MemoryBound:
         self._bytes += size
         spare = spare_memory()
         share = max(TIMES * size, spare // self._files)
-        with pq.ParquetFile(source) as opened:
-            footer = _Footer(opened)
-        if footer.most() <= share or footer.most_of_longest(source) <= share:
+        most = max(TIMES * self._bytes, spare)
+        with pq.ParquetFile(source) as opened, _opened(source) as pages:
+            table = _Table(opened, pages, most)
+        if table.least() <= most and (
+            table.most() <= share or table.most_of_longest(source) <= share
+        ):
             return
-        self._measured += footer.measured(source, TIMES * self._bytes + spare)
-        if self._measured > max(TIMES * self._bytes, spare):
+        self._measured += table.measured(source, most)
+        if self._measured > most:
             raise ConfigurationError(
                 f"{file.name!r} is not read: it has {size:,} bytes, and would take more memory than "
                 f"this machine can spare for a table, {spare / 1e9:,.1f} GB. Read only "
@@ -96,85 +91,86 @@ class _Texts(NamedTuple):
     Attributes:
         group: Which row group.
         path: Which column.
-        values: How many there are.
-        written: The most bytes that they can be, while equal ones stand there once.
-        is_by_number: Whether Arrow can read them so: as numbers, and a list of texts.
-        is_bounded: Whether they can be no more, whatever the file says.
+        chunk: What its pages are.
+        is_listed: Whether a row may have any number of them.
     """
 
     group: int
     path: str
-    values: int
-    written: int
-    is_by_number: bool
-    is_bounded: bool
+    chunk: Chunk
+    is_listed: bool
 
-    @classmethod
-    def of(cls, group: int, chunk: pq.ColumnChunkMetaData) -> _Texts:
-        """Those of a column. A stranger may say that the packed bytes become fewer than they do."""
-        is_bounded = chunk.compression in {"SNAPPY", "UNCOMPRESSED"}
-        times = _SNAPPY if is_bounded else _PACKED
-        written = max(chunk.total_uncompressed_size, times * chunk.total_compressed_size)
-        is_by_number = set(chunk.encodings) <= _PLAIN
-        return cls(group, chunk.path_in_schema, chunk.num_values, written, is_by_number, is_bounded)
+    def room(self, longest: int) -> int:
+        """The bytes that they are, if none in the dictionary is longer than this."""
+        return self.chunk.written + self.chunk.by_number * longest
 
 
-class _Footer:
-    """What the end of a file says of what it takes; bounds that are ever closer, and cost more.
+class _Table:
+    """What a file takes as a table: bounds that are ever closer, and cost more.
 
     Args:
         file: The file.
+        pages: The same, to be read where the pages are.
+        most: Bytes beyond which nobody asks how many they are.
     """
 
-    def __init__(self, file: pq.ParquetFile) -> None:
+    def __init__(self, file: pq.ParquetFile, pages: Any, most: int) -> None:
         footer = file.metadata
         leaves = [leaf for field in file.schema_arrow for leaf in _leaves(field.type)]
-        places = [footer.schema.column(place) for place in range(footer.num_columns)]
-        if len(leaves) != len(places):
+        columns = [footer.schema.column(place) for place in range(footer.num_columns)]
+        if len(leaves) != len(columns):
             raise ValueError("the columns are not those that the schema of Arrow has")
-        self._rows = footer.num_rows
         self._fixed = 0
+        self._at_once = [0] * len(columns)
         self._texts: list[_Texts] = []
+        self._longest: dict[tuple[int, str], int] = {}
+        written_by = (footer.created_by or "").lower()
         for group in range(footer.num_row_groups):
             rows = footer.row_group(group)
-            for place, (leaf, column) in enumerate(zip(leaves, places, strict=True)):
-                chunk = rows.column(place)
+            for place, (leaf, column) in enumerate(zip(leaves, columns, strict=True)):
+                said = rows.column(place)
+                chunk = chunk_of(pages, said, column, written_by, most)
+                values = max(said.num_values, chunk.values)
                 width = max(_CELL, column.length)
-                self._fixed += leaf.room(rows.num_rows, chunk, width)
+                self._fixed += leaf.room(rows.num_rows, values, chunk.written, width)
+                self._at_once[place] = max(self._at_once[place], chunk.at_once)
                 if column.physical_type != "BYTE_ARRAY":
                     continue
                 if leaf.stays_folded:
-                    self._fixed += chunk.total_uncompressed_size
+                    self._fixed += chunk.written
                 else:
-                    self._texts.append(_Texts.of(group, chunk))
+                    texts = _Texts(group, said.path_in_schema, chunk, leaf.is_listed)
+                    self._texts.append(texts)
+
+    def least(self) -> int:
+        """What is there in any case while it is read: Arrow reads all columns together."""
+        written = sum(each.chunk.written for each in self._texts)
+        return max(self._fixed + written, sum(self._at_once))
 
     def most(self) -> int:
-        """As if each text were as long as all that is written of its column."""
-        return self._fixed + sum((each.values + 1) * each.written for each in self._texts)
+        """As if each text of a dictionary were as long as all of it."""
+        return max(
+            self.least(),
+            self._fixed + sum(each.room(each.chunk.dictionary) for each in self._texts),
+        )
 
     def most_of_longest(self, source: Any) -> int:
-        """As if each text were as long as the longest of its column, where that is known."""
-        total = self._fixed
-        groups: dict[int, list[_Texts]] = {}
-        for each in self._texts:
-            total += each.written
-            if each.is_by_number and each.is_bounded:
-                groups.setdefault(each.group, []).append(each)
-            else:
-                total += each.values * each.written
-        every = list({each.path for texts in groups.values() for each in texts})
+        """As if each text of a dictionary were as long as the longest in it."""
+        numbered = [each for each in self._texts if each.chunk.by_number and each.chunk.are_first]
+        every = list({each.path for each in numbered})
         with pq.ParquetFile(source, read_dictionary=every, pre_buffer=False) as file:
-            for group, texts in groups.items():
+            for group, texts in _by_group(numbered).items():
                 paths = [each.path for each in texts]
                 first = next(file.iter_batches(1, [group], paths), ())  # all texts come with it
                 found = [
                     _untyped.max(_length(each.dictionary)).as_py() for each in _texts_in(first)
                 ]
                 if len(found) != len(texts):  # two columns are called alike
-                    found = [None] * len(texts)
-                for each, longest in zip(texts, found, strict=True):  # None where nothing was in it
-                    total += each.values * (each.written if longest is None else longest)
-        return total
+                    continue
+                for path, longest in zip(paths, found, strict=True):
+                    if longest is not None:  # something was in it
+                        self._longest[group, path] = longest
+        return max(self.least(), self._fixed + sum(map(self._room, self._texts)))
 
     def measured(self, source: Any, most: int) -> int:
         """What they take: each text is measured, while it stands there once for all of its cells.
@@ -184,23 +180,37 @@ class _Footer:
             most: They are measured no further than to see that they take more.
         """
         total = self._fixed
-        others = {each.path for each in self._texts if not each.is_by_number}
-        for by_number in (True, False):
-            texts = [each for each in self._texts if (each.path not in others) is by_number]
-            paths = list(dict.fromkeys(each.path for each in texts))
-            if not paths or total > most:
-                continue
-            values = sum(each.values for each in texts)
-            size = _BATCH * self._rows // max(1, values)
-            if not by_number:  # they are as they will be, at once
-                size = max(_FEW, min(size, _ROOM // max(each.written for each in texts)))
-            known = paths if by_number else []
+        to_read: dict[bool, list[_Texts]] = {True: [], False: []}
+        for each in self._texts:
+            if not each.chunk.by_number or (each.is_listed and not each.chunk.is_plain):
+                total += self._room(each)
+            else:
+                to_read[each.chunk.is_plain].append(each)
+        if max(total, self.least()) > most:
+            return max(total, self.least())
+        for by_number, texts in to_read.items():
+            known = list({each.path for each in texts}) if by_number else []
             with pq.ParquetFile(source, read_dictionary=known, pre_buffer=False) as file:
-                for batch in file.iter_batches(max(1, size), columns=paths):
+                for batch in self._batches(file, texts, by_number=by_number):
                     total += sum(map(_room_of, _texts_in(batch))) if by_number else batch.nbytes
                     if total > most:
-                        break
-        return total
+                        return total
+        return max(total, self.least())
+
+    def _batches(
+        self, file: pq.ParquetFile, texts: list[_Texts], *, by_number: bool
+    ) -> Iterator[pa.RecordBatch]:
+        """Those of each row group by itself: another one has other texts in its dictionary."""
+        for group, those in _by_group(texts).items():
+            values = sum(each.chunk.values for each in those)
+            size = _BATCH * file.metadata.row_group(group).num_rows // max(1, values)
+            if not by_number:  # they are as they will be, at once
+                size = min(size, _ROOM // max(1, *(each.chunk.largest for each in those)))
+            yield from file.iter_batches(max(1, size), [group], [each.path for each in those])
+
+    def _room(self, texts: _Texts) -> int:
+        longest = self._longest.get((texts.group, texts.path), texts.chunk.dictionary)
+        return texts.room(longest)
 
 
 class _Leaf(NamedTuple):
@@ -220,12 +230,12 @@ class _Leaf(NamedTuple):
     for_value: int
     stays_folded: bool
 
-    def room(self, rows: int, chunk: pq.ColumnChunkMetaData, width: int) -> int:
+    def room(self, rows: int, values: int, written: int, width: int) -> int:
         """The bytes that the values of a row group take, without the texts."""
-        values: int = max(rows if not self.is_listed else 0, chunk.num_values)
+        values = max(rows if not self.is_listed else 0, values)
         empty = rows
         if self.is_listed:  # so many may be empty, if they are not all written there
-            empty = 0 if 2 * chunk.total_uncompressed_size > values * width else values
+            empty = 0 if 2 * written > values * width else values
         objects = rows * self.for_row + values * self.for_value
         return max(values, empty * self.size) * width + objects * _OBJECT
 
@@ -254,6 +264,13 @@ def _leaves(
         for_row = for_value = 0  # one record for all of its fields
 
 
+def _by_group(texts: list[_Texts]) -> dict[int, list[_Texts]]:
+    groups: dict[int, list[_Texts]] = {}
+    for each in texts:
+        groups.setdefault(each.group, []).append(each)
+    return groups
+
+
 def _texts_in(held: Any) -> Iterator[Any]:
     """The columns of texts in a batch that are numbers and a list of texts."""
     if isinstance(held, pa.Array) and pa.types.is_dictionary(held.type):
@@ -280,6 +297,15 @@ def _room_of(texts: Any) -> int:
 
 def _length(texts: Any) -> Any:
     return _untyped.cast(_untyped.binary_length(texts), pa.int64())
+
+
+@contextmanager
+def _opened(source: Any) -> Iterator[Any]:
+    if isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as file:
+            yield file
+    else:
+        yield source
 
 
 def _size_of(source: Any) -> int:

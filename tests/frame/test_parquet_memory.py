@@ -12,7 +12,7 @@ from lionproc.cli.reading import read
 from lionproc.errors import ConfigurationError
 from lionproc.frame import parquet_memory
 from lionproc.frame.export import write_parquet
-from lionproc.frame.parquet_memory import _Footer
+from lionproc.frame.parquet_memory import _Table
 from lionproc.frame.save_target import part_of
 
 ROWS = 20_000
@@ -134,14 +134,14 @@ def test_a_file_that_says_that_its_texts_unpack_to_a_few_bytes_is_not_believed(
 def test_what_a_file_is_said_to_take_is_near_what_it_takes(tmp_path, kind):
     path = tmp_path / "a.parquet"
     table = file_of(STRANGE[kind], path)
-    with pq.ParquetFile(path) as file:
-        footer = _Footer(file)
+    with pq.ParquetFile(path) as file, path.open("rb") as pages:
+        bounds = _Table(file, pages, 10**12)
     objects = 200 * len(table) * any(word in kind for word in ("list", "record", "maps"))
     objects += 200 * 20_000 * (kind in {"lists of them", "empty records"})
-    measured = footer.measured(path, 10**12)
+    measured = bounds.measured(path, 10**12)
     assert table.nbytes * 0.9 < measured < 1.1 * table.nbytes + 16 * ROWS + objects
-    assert measured <= 1.1 * footer.most_of_longest(path)
-    assert footer.most_of_longest(path) <= footer.most()
+    assert measured <= 1.1 * bounds.most_of_longest(path)
+    assert bounds.most_of_longest(path) <= bounds.most()
 
 
 def test_what_an_honest_run_has_saved_is_read_however_often_a_prompt_is_there(
@@ -157,6 +157,15 @@ def test_what_an_honest_run_has_saved_is_read_however_often_a_prompt_is_there(
     kinds = frame.assign(id=numbers, prompt=frame["prompt"].astype("category"))
     write_parquet(kinds, tmp_path / "kinds.parquet", {})
     pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "kinds.parquet"), kinds)
+
+
+def test_lists_of_texts_in_several_row_groups_are_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_memory, "spare_memory", lambda: 2_000_000)
+    texts = [TEXT, *(f"{n} {hash(str(n))}" for n in range(2000))] * 10
+    frame = pd.DataFrame({"t": [list(pair) for pair in zip(texts, texts, strict=True)]})
+    pq.write_table(pa.table(frame), tmp_path / "a.parquet", row_group_size=5000)
+    read = lp.read_parquet(tmp_path / "a.parquet")["t"]
+    assert [list(pair) for pair in read] == frame["t"].tolist()
 
 
 def test_the_parts_of_a_folder_are_refused_for_what_they_take_together(tmp_path, monkeypatch):
