@@ -25,7 +25,7 @@ from lionproc.engine.json_bounds import read_json
 from lionproc.frame.arrow_stream import packed, unpacked
 from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
 from lionproc.frame.index_levels import index_of, levels_of
-from lionproc.frame.notes import whole_note
+from lionproc.frame.notes import noted_by_pandas, whole_note
 from lionproc.frame.pandas_hash import Index, has_one_place
 from lionproc.frame.parquet_dictionary import are_quick
 from lionproc.model.one_hash import has_one_hash
@@ -204,13 +204,13 @@ def _noted(table: pa.Table) -> pa.Table:
     """
     if any(len(getattr(field.type, "freq", "")) > LONGEST_NAME for field in table.schema):
         raise ValueError("there is no such frequency")
-    levels = _described(table.schema, "column_indexes")
+    levels = noted_by_pandas(table.schema, "column_indexes")
     if not all(is_level(level["pandas_type"]) for level in levels):
         raise ValueError("there is no such dtype")
     numbers = {field.name for field in table.schema if _is_number(field.type)}
     if all(is_readable(level["numpy_type"]) for level in levels) and all(
         is_readable(column["numpy_type"], is_text=_is_text(column, numbers))
-        for column in _described(table.schema)
+        for column in noted_by_pandas(table.schema)
     ):
         return table
     metadata = read_json(table.schema.metadata[b"pandas"])
@@ -284,7 +284,7 @@ def _note(dtype: Mapping[str, object]) -> bytes:
 
 def _alike(table: pa.Table, described: list[dict[str, Any]], like: pa.Schema) -> pa.Table:
     """The table with the types of another one, where a column is in both and its type is not."""
-    there = {column["field_name"]: column for column in _described(like)}
+    there = {column["field_name"]: column for column in noted_by_pandas(like)}
     alike: dict[int, tuple[pa.Field, Arrow]] = {}
     for place, field in enumerate(table.schema):
         whole = like.get_field_index(field.name)
@@ -292,12 +292,6 @@ def _alike(table: pa.Table, described: list[dict[str, Any]], like: pa.Schema) ->
             alike[place] = like.field(whole), table.column(place).cast(like.field(whole).type)
             described[place] = there[field.name]
     return _replaced(table, alike)
-
-
-def _described(schema: pa.Schema, what: str = "columns") -> list[dict[str, Any]]:
-    metadata = read_json((schema.metadata or {}).get(b"pandas", b"{}"))
-    described: list[dict[str, Any]] = metadata.get(what, [])
-    return described
 
 
 def _kept_arrow(dtype: object, arrow: Arrow) -> _Column | None:

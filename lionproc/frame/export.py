@@ -21,6 +21,7 @@ from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, SaveError
 from lionproc.frame.arrow_extension import register, to_table
 from lionproc.frame.assemble import place_in
+from lionproc.frame.column_labels import LONGEST as LONGEST_LABELS
 from lionproc.frame.notes import FACTS
 from lionproc.frame.parquet_dictionary import DICTIONARY_BYTES, GROUP_ROWS, with_dictionary
 from lionproc.frame.parquet_reader import LABELS, LEVELS
@@ -118,6 +119,13 @@ def _unique_names(frame: pd.DataFrame) -> None:
                 f"The frame has more than one column called {name!r}, and parquet needs a "
                 "different name for each. Rename them, or leave out save=."
             )
+    if frame.columns.nlevels > 1:
+        for name in frame.columns:
+            if len(str(name)) > LONGEST_LABELS:
+                raise ColumnError(
+                    f"The labels of the column {str(name)[:60]}... have {len(str(name)):,} characters, "
+                    f"and in a file they have {LONGEST_LABELS:,} at most. Rename it, or leave out save=."
+                )
 
 
 def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import bounded, read_json
 from lionproc.engine.unfolding import unfolds
 from lionproc.frame.dtype_names import has_plain_zones
 
-__all__ = ["FACTS", "SPARE", "check_schema", "whole_note"]
+__all__ = ["FACTS", "SPARE", "check_schema", "noted_by_pandas", "whole_note"]
 
 FACTS: Final = b"lionproc"  # facts of the run: those that unfold are none, and spoil no answers
 _JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{\"\-\d]")  # how it begins
@@ -54,3 +54,18 @@ def check_schema(schema: pa.Schema) -> None:
                 bounded(said)
             else:
                 whole_note(said)
+
+
+def noted_by_pandas(schema: pa.Schema, what: str = "columns") -> list[dict[str, Any]]:
+    """What pandas has noted of the columns.
+
+    Args:
+        schema: Of a table.
+        what: "columns", or "column_indexes": the levels of their labels.
+
+    Raises:
+        Exception: Of any kind, where the metadata is made up.
+    """
+    metadata = read_json((schema.metadata or {}).get(b"pandas", b"{}"))
+    found: list[dict[str, Any]] = metadata.get(what, [])
+    return found

@@ -24,6 +24,7 @@ from lionproc.engine.unfolding import unfolds
 from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
 from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
+from lionproc.frame.column_labels import check_labels, check_names
 from lionproc.frame.index_levels import concatenated
 from lionproc.frame.notes import FACTS, SPARE, check_schema
 from lionproc.frame.parquet_memory import MemoryBound
@@ -153,10 +154,12 @@ def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
     table = pq.read_table(source, partitioning=None, page_checksum_verification=True)
     schema = table.schema
     check_schema(schema)
+    check_names(schema)
     frame = to_frame(table)
     labels = (schema.metadata or {}).get(LABELS)
     if labels is not None:
         frame.columns = pd.Index(_names(labels), dtype=object, name=frame.columns.name)
+    check_labels(frame.columns)
     levels = (schema.metadata or {}).get(LEVELS)
     if levels is not None:
         frame.index = frame.index.set_names(_names(levels))

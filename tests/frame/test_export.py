@@ -36,7 +36,7 @@ from lionproc.errors import (
     JournalError,
     LionprocWarning,
 )
-from lionproc.frame import arrow_extension, notes
+from lionproc.frame import arrow_extension, notes, pandas_hash, parquet_reader
 from lionproc.frame import assemble as assembling
 from lionproc.frame.arrow_extension import SavedDtype, to_table
 from lionproc.frame.arrow_stream import packed
@@ -49,6 +49,7 @@ from lionproc.frame.export import (
 )
 from lionproc.frame.parquet_reader import read_facts, read_parquet
 from lionproc.frame.save_target import check_target, is_folder_target, part_of
+from lionproc.model import one_hash
 from lionproc.model.answer import Answer
 from lionproc.model.coerce import cell_maker
 
@@ -1250,6 +1251,79 @@ def test_columns_that_are_called_alike_are_told_before_pyarrow_lists_them_all(
     monkeypatch.setattr(pq, "read_table", lambda *_, **__: pytest.fail("It was read."))
     with pytest.raises(ConfigurationError, match="2 columns called 'a'"):
         read_parquet(tmp_path / "alike.parquet")
+
+
+def test_labels_of_columns_are_no_long_expressions_of_python(tmp_path):
+    """pyarrow has Python read them where they have several levels: 10 MB took 20 s with the lock held."""
+    frame = pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "x" * 3900)]))
+    write_parquet(frame, tmp_path / "long.parquet", {})
+    assert read_parquet(tmp_path / "long.parquet").columns.tolist() == frame.columns.tolist()
+    longer = frame.set_axis(pd.MultiIndex.from_tuples([("a", "x" * 4000)]), axis=1)
+    with pytest.raises(ColumnError, match="4,009 characters"):
+        write_parquet(longer, tmp_path / "longer.parquet", {})
+    longer.to_parquet(tmp_path / "longer.parquet")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(tmp_path / "longer.parquet")
+    table = pq.read_table(tmp_path / "long.parquet")
+    said = {**json.loads(table.schema.metadata[b"pandas"]), "columns": []}
+    table = table.rename_columns(["(" + "1," * 3000 + ")"])
+    table = table.replace_schema_metadata({"pandas": json.dumps(said)})
+    pq.write_table(table, tmp_path / "bare.parquet")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(tmp_path / "bare.parquet")
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("decimal", "int64"), ("unicode", "datetime64[ns]"), ("decimal", "object")]
+)
+def test_a_long_name_of_a_column_is_made_no_number_and_no_moment(tmp_path, kind, dtype):
+    name = "9" * 4001
+    table = pa.Table.from_pandas(pd.DataFrame({name: [1]}))
+    pq.write_table(table, tmp_path / "text.parquet")
+    assert read_parquet(tmp_path / "text.parquet").columns.tolist() == [name]
+    said = json.loads(table.schema.metadata[b"pandas"])
+    said["column_indexes"][0].update(pandas_type=kind, numpy_type=dtype)
+    table = table.replace_schema_metadata({"pandas": json.dumps(said)})
+    pq.write_table(table, tmp_path / "number.parquet")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(tmp_path / "number.parquet")
+
+
+@pytest.mark.parametrize("where", ["note", "names", "levels", "expressions"])
+def test_labels_of_columns_that_have_one_hash_are_not_read(tmp_path, monkeypatch, where):
+    """The first look for one of 60,000 took 20 s, in which nothing else ran."""
+    monkeypatch.setattr(one_hash, "MOST_COMPARED", 70)
+    monkeypatch.setattr(pandas_hash, "_MOST_COMPARED", 70)
+    alike = [n << 33 | (n ^ n << 11 ^ n << 22) % 2**32 for n in range(10)]
+    labels = {"note": [(2**61 - 1) * n for n in range(9)] + ["a"], "names": alike}.get(where)
+    columns = pd.Index(labels) if labels else pd.MultiIndex.from_tuples([(n, "a") for n in alike])
+    path = tmp_path / "alike.parquet"
+    frame = pd.DataFrame([range(10)])
+    write_parquet(frame.set_axis(columns, axis=1), path, {})
+    if where == "expressions":  # they are refused before pyarrow makes any of them
+        table = pq.read_table(path)
+        said = {**json.loads(table.schema.metadata[b"pandas"]), "columns": []}
+        table = table.rename_columns([f"({n}, 'a')" for n in alike])
+        pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(said)}), path)
+        monkeypatch.setattr(parquet_reader, "to_frame", lambda _: pytest.fail("They were made."))
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(path)
+    other = frame if labels else frame.T.set_index([[*range(10)], [*"abcdefghij"]]).T
+    write_parquet(other, tmp_path / "other.parquet", {})
+    monkeypatch.undo()
+    assert read_parquet(tmp_path / "other.parquet").columns.tolist() == other.columns.tolist()
+
+
+def test_labels_of_several_levels_come_back_with_an_index_that_has_a_name(tmp_path):
+    columns = pd.MultiIndex.from_tuples([("a", 1), ("b, (c)", 2)], names=["x", None])
+    index = pd.MultiIndex.from_tuples([(1, "u"), (2, "v")], names=["5", "(1, 2, 3)"])
+    frame = pd.DataFrame([[1, 2], [3, 4]], columns=columns, index=index)
+    for level in (None, "5"):
+        written = frame if level is None else frame.reset_index(level, drop=True)
+        write_parquet(written, tmp_path / "levels.parquet", {})
+        found = read_parquet(tmp_path / "levels.parquet")
+        assert found.columns.tolist() == columns.tolist()
+        assert found.index.names == written.index.names
 
 
 @pytest.mark.parametrize("shape", ["alone", "listed", "field", "held"])
