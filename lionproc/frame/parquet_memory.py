@@ -33,6 +33,8 @@ _LEAST: Final = 2**30  # and so many, on however small a machine
 _UNKNOWN: Final = 2**33  # the memory of a machine that does not say how much it has
 _OBJECT: Final = 200  # bytes of an array or a dict, which pandas makes of a list or a record
 _CELL: Final = 8  # of a number, or of where a text begins
+_COLUMN: Final = 4096  # of a column, whatever is in it
+_BOXED: Final = 32  # of a number that is an object of Python, as in a record
 _LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _BATCH: Final = 2**24  # texts that are measured together
 _ROOM: Final = 2**28  # bytes of those that are read for it as they are
@@ -120,7 +122,7 @@ class _Table:
         columns = [footer.schema.column(place) for place in range(footer.num_columns)]
         if len(leaves) != len(columns):
             raise ValueError("the columns are not those that the schema of Arrow has")
-        self._fixed = 0
+        self._fixed = _COLUMN * len(columns)
         self._at_once = [0] * len(columns)
         self._texts: list[_Texts] = []
         self._longest: dict[tuple[int, str], int] = {}
@@ -132,7 +134,7 @@ class _Table:
                 chunk = chunk_of(pages, said, column, written_by, most)
                 values = max(said.num_values, chunk.values)
                 width = max(_CELL, column.length)
-                self._fixed += leaf.room(rows.num_rows, values, chunk.written, width)
+                self._fixed += leaf.room(rows.num_rows, values, chunk.written, width + leaf.made)
                 self._at_once[place] = max(self._at_once[place], chunk.at_once)
                 if column.physical_type != "BYTE_ARRAY":
                     continue
@@ -222,6 +224,7 @@ class _Leaf(NamedTuple):
         for_row: Lists and records that pandas makes for each row.
         for_value: Those that it makes for each value, within a list.
         stays_folded: Whether equal ones stand there once also when it is read.
+        made: The bytes of the object that pandas makes of each value.
     """
 
     size: int
@@ -229,6 +232,7 @@ class _Leaf(NamedTuple):
     for_row: int
     for_value: int
     stays_folded: bool
+    made: int
 
     def room(self, rows: int, values: int, written: int, width: int) -> int:
         """The bytes that the values of a row group take, without the texts."""
@@ -241,27 +245,44 @@ class _Leaf(NamedTuple):
 
 
 def _leaves(
-    kind: Any, size: int = 1, for_row: int = 0, for_value: int = 0, *, is_listed: bool = False
+    kind: Any,
+    size: int = 1,
+    for_row: int = 0,
+    for_value: int = 0,
+    *,
+    is_listed: bool = False,
+    made: int = 0,
 ) -> Iterator[_Leaf]:
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     if pa.types.is_dictionary(kind) or not pa.types.is_nested(kind):
-        yield _Leaf(size, is_listed, for_row, for_value, pa.types.is_dictionary(kind))
+        is_folded = pa.types.is_dictionary(kind)
+        yield _Leaf(size, is_listed, for_row, for_value, is_folded, max(made, _made(kind)))
         return
     for_row, for_value = for_row + (not is_listed), for_value + is_listed
     if pa.types.is_struct(kind):
         within = [kind.field(place).type for place in range(kind.num_fields)]
     elif pa.types.is_map(kind):
         within = [kind.key_type, kind.item_type]
+        for_value += 1  # a pair for each
     else:
         within = [kind.value_type]
+    if pa.types.is_struct(kind) or pa.types.is_map(kind):
+        made = _BOXED
     if pa.types.is_fixed_size_list(kind):
         size *= kind.list_size
     elif not pa.types.is_struct(kind):
         is_listed = True
     for each in within:
-        yield from _leaves(each, size, for_row, for_value, is_listed=is_listed)
+        yield from _leaves(each, size, for_row, for_value, is_listed=is_listed, made=made)
         for_row = for_value = 0  # one record for all of its fields
+
+
+def _made(kind: Any) -> int:
+    """The bytes of the object of Python that a value becomes; a decimal has 104 bytes and more."""
+    if pa.types.is_decimal(kind):
+        return 136
+    return 48 if pa.types.is_time(kind) or pa.types.is_date(kind) else 0
 
 
 def _by_group(texts: list[_Texts]) -> dict[int, list[_Texts]]:

@@ -1,7 +1,11 @@
 """How much memory a parquet file takes, told before it is read."""
 
 import os
+import sys
+from datetime import date, time
+from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -138,6 +142,7 @@ def test_what_a_file_is_said_to_take_is_near_what_it_takes(tmp_path, kind):
         bounds = _Table(file, pages, 10**12)
     objects = 200 * len(table) * any(word in kind for word in ("list", "record", "maps"))
     objects += 200 * 20_000 * (kind in {"lists of them", "empty records"})
+    objects += 264 * ROWS * (kind == "in maps") + 32 * 20_000 * ("records" in kind)
     measured = bounds.measured(path, 10**12)
     assert table.nbytes * 0.9 < measured < 1.1 * table.nbytes + 16 * ROWS + objects
     assert measured <= 1.1 * bounds.most_of_longest(path)
@@ -190,3 +195,43 @@ def test_a_machine_spares_a_quarter_of_its_memory_or_of_its_containers(tmp_path,
     for written, spare in (("max\n", 2**32), (f"{2**33}\n", 2**31), (f"{2**20}\n", 2**30)):
         limit.write_text(written)
         assert spared() == spare
+
+
+def objects_of(cell):
+    """The objects of Python that a cell of a frame is made of."""
+    yield cell
+    if isinstance(cell, dict):
+        cell = [*cell.keys(), *cell.values()]
+    if isinstance(cell, list | tuple):
+        for part in cell:
+            yield from objects_of(part)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([Decimal("0.01")] * ROWS),
+        pa.array([[Decimal("0.01")] * 1000] * 20),
+        pa.array([time(0, 0, n // 1000, n) for n in range(ROWS)]),
+        pa.array([date.fromordinal(n + 1) for n in range(ROWS)]),
+        pa.MapArray.from_arrays([0, ROWS], list(range(ROWS)), list(range(ROWS))),
+        pa.StructArray.from_arrays([pa.array(range(ROWS))] * 9, list("abcdefghi")),
+    ],
+    ids=["decimals", "lists of decimals", "times", "days", "maps", "records"],
+)
+def test_what_pandas_makes_objects_of_is_reckoned_as_them(tmp_path, column):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"t": column}), path)
+    with pq.ParquetFile(path) as file, path.open("rb") as pages:
+        told = _Table(file, pages, 10**12).most()
+    cells = lp.read_parquet(path)["t"].tolist()
+    cells = [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
+    made = {id(each): sys.getsizeof(each) for cell in cells for each in objects_of(cell)}
+    assert 0.9 * sum(made.values()) < told < 3 * sum(made.values())
+
+
+def test_columns_are_reckoned_also_where_there_are_no_rows(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({f"c{n}": pa.array([], pa.int8()) for n in range(1000)}), path)
+    with pq.ParquetFile(path) as file, path.open("rb") as pages:
+        assert _Table(file, pages, 10**12).least() > 1000 * 4000
