@@ -21,7 +21,7 @@ from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, SaveError
 from lionproc.frame.arrow_extension import register, to_table
 from lionproc.frame.assemble import place_in
-from lionproc.frame.column_labels import LONGEST as LONGEST_LABELS
+from lionproc.frame.kept_labels import KEPT_LABELS, kept_labels
 from lionproc.frame.notes import FACTS
 from lionproc.frame.parquet_dictionary import DICTIONARY_BYTES, GROUP_ROWS, with_dictionary
 from lionproc.frame.parquet_reader import LABELS, LEVELS
@@ -119,21 +119,16 @@ def _unique_names(frame: pd.DataFrame) -> None:
                 f"The frame has more than one column called {name!r}, and parquet needs a "
                 "different name for each. Rename them, or leave out save=."
             )
-    if frame.columns.nlevels > 1:
-        for name in frame.columns:
-            if len(str(name)) > LONGEST_LABELS:
-                raise ColumnError(
-                    f"The labels of the column {str(name)[:60]}... have {len(str(name)):,} characters, "
-                    f"and in a file they have {LONGEST_LABELS:,} at most. Rename it, or leave out save=."
-                )
 
 
 def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with column names that pyarrow takes without a warning; shares the data."""
     made = frame
-    if frame.columns.nlevels == 1 and _is_mixed(frame.columns):
+    is_mixed = frame.columns.nlevels == 1 and _is_mixed(frame.columns)
+    if is_mixed or kept_labels(frame.columns) is not None:
         made = pd.DataFrame(frame, copy=False)
-        made.columns = pd.Index([str(name) for name in frame.columns], name=frame.columns.name)
+        names = [str(name) for name in frame.columns]
+        made.columns = pd.Index(names, name=frame.columns.name if is_mixed else None)
     if _has_odd_levels(frame):
         # pandas alone would do the same, and warn for every part of it.
         made = pd.DataFrame(made, copy=False)
@@ -173,7 +168,10 @@ def write_parquet(
     """
     table = table_of(frame, like)
     extra = {FACTS: _json(facts)}
-    if frame.columns.nlevels == 1 and _is_mixed(frame.columns):
+    labels = kept_labels(frame.columns)
+    if labels is not None:
+        extra[KEPT_LABELS] = labels
+    elif frame.columns.nlevels == 1 and _is_mixed(frame.columns):
         extra[LABELS] = _json([_json_label(name) for name in frame.columns])
     if _has_odd_levels(frame):
         names = frame.index.names

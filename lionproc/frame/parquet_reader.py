@@ -26,6 +26,7 @@ from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
 from lionproc.frame.column_labels import check_labels, check_names
 from lionproc.frame.index_levels import concatenated
+from lionproc.frame.kept_labels import KEPT_LABELS, labels_of
 from lionproc.frame.notes import FACTS, SPARE, check_schema
 from lionproc.frame.parquet_memory import MemoryBound
 from lionproc.frame.place import AnyPath, Remote, place_of
@@ -159,6 +160,9 @@ def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
     labels = (schema.metadata or {}).get(LABELS)
     if labels is not None:
         frame.columns = pd.Index(_names(labels), dtype=object, name=frame.columns.name)
+    kept = (schema.metadata or {}).get(KEPT_LABELS)
+    if kept is not None:
+        frame.columns = labels_of(kept)
     check_labels(frame.columns)
     levels = (schema.metadata or {}).get(LEVELS)
     if levels is not None:
