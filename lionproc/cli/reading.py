@@ -15,8 +15,9 @@ import sys
 import zlib
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -25,7 +26,8 @@ from lionproc.engine.packed import TIMES as PACKED_TIMES
 from lionproc.engine.packed import most_unpacked
 from lionproc.engine.paths import local_path, missing_file
 from lionproc.engine.regular_file import bytes_of
-from lionproc.engine.unfolding import TIMES, room_of
+from lionproc.engine.spare_memory import spare_memory
+from lionproc.engine.unfolding import TIMES, room_of, room_of_texts
 from lionproc.errors import ConfigurationError, LionprocError
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ ENDINGS: dict[str, Format] = {
 _HEAD = 1 << 16  # bytes that are looked at to learn how a file is written
 _LONGEST_CELL = 2**31 - 1  # a cell may be a document
 _SPARE_BYTES = 2**28  # of memory for lists and objects, beyond those in proportion to the lines
+_CELL = 8  # bytes of memory of one, beside its letters
 _WORKBOOKS = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 
 
@@ -153,7 +156,9 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, place: Path) -> None:
         self._name = place.name
         self._file = gzip.GzipFile(place)
-        self._most = most_unpacked(bytes_of(place.stat()))
+        size = bytes_of(place.stat())
+        self._most = most_unpacked(size)
+        self._most_memory = max(self._most, spare_memory())
 
     def readable(self) -> bool:
         return True
@@ -173,9 +178,31 @@ class _Unpacked(io.RawIOBase):
             )
         return read
 
+    def check(self, memory: int) -> None:
+        """Refuse a table that would take far more memory than the file has bytes, and than there is.
+
+        Args:
+            memory: The bytes of it.
+
+        Raises:
+            ConfigurationError: It would.
+        """
+        if memory > self._most_memory:
+            raise ConfigurationError(
+                f"{self._name!r} would take {memory / 1e9:,.1f} GB of memory as a table, more than "
+                f"{PACKED_TIMES} times its size, so it is not read. If that is meant, unpack it first: "
+                "gunzip --keep."
+            )
+
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def _check_memory(source: Any, memory: int) -> None:
+    packed = getattr(source, "raw", None)
+    if isinstance(packed, _Unpacked):
+        packed.check(memory)
 
 
 def missing_table(path: Path) -> ConfigurationError:
@@ -268,6 +295,7 @@ def _header(
         count += bool(row) or widest == 1
         widest = max(widest, len(row))
     LINES.check("The table", columns=widest, rows=count, written=source.tell())
+    _check_memory(source, source.tell() + _CELL * widest * count)
     lines.detach().seek(0)
     return names, delimiter
 
@@ -292,7 +320,8 @@ def _json_lines(source: Any, rows: int | None, *, keep: bool) -> pd.DataFrame:
     places: dict[str, array[int]] = defaultdict(lambda: array("q"))  # a row may have few of them
     cells: dict[str, list[Any]] = defaultdict(list)
     count = 0
-    for count, record in enumerate(itertools.islice(_records(lines), rows), 1):
+    weigh = partial(_check_memory, source) if keep else None
+    for count, record in enumerate(itertools.islice(_records(lines, weigh), rows), 1):
         LINES.check("The table", columns=max(len(record), len(cells)), rows=1, written=0)
         for name, cell in record.items():
             column = cells[name]
@@ -328,10 +357,10 @@ def _recoded(source: Any, encoding: str) -> Iterator[bytes]:
         text.detach()  # or the end of this one would close the other
 
 
-def _records(source: Any) -> Iterator[dict[str, Any]]:
+def _records(source: Any, weigh: Callable[[int], None] | None) -> Iterator[dict[str, Any]]:
     from lionproc.cli.json_row import json_row  # late, for it takes the packages of models along
 
-    room = size = 0
+    room = size = texts = 0
     for number, line in enumerate(source, 1):
         bare = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not bare.strip():
@@ -344,6 +373,9 @@ def _records(source: Any) -> Iterator[dict[str, Any]]:
                 f"Line {number:,} and those before have so many empty lists and objects that they take "
                 "far more memory than the file has bytes. Leave those cells out, or give them as text."
             )
+        if weigh is not None:
+            texts += room_of_texts(bare)
+            weigh(room + texts + size)
         yield json_row(bare, number)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["TIMES", "room_of", "unfolds", "without_texts"]
+__all__ = ["TIMES", "room_of", "room_of_texts", "unfolds", "without_texts"]
 
 _EMPTY: Final = 90  # bytes of a list, or of an object with nothing in it, and of its place
 _OBJECT: Final = 220  # of one with something in it
@@ -38,6 +38,19 @@ def room_of(content: bytes, bound: int = 0) -> int:
     return sum(map(_signs, without_texts(content)))
 
 
+def room_of_texts(content: bytes) -> int:
+    """The bytes that the texts in JSON take beside their letters, at the most.
+
+    Args:
+        content: The text.
+
+    Example:
+        >>> room_of_texts(b'["ab", "c"]')
+        128
+    """
+    return _TEXT * (content.count(b'"') // 2)
+
+
 def unfolds(content: bytes, spare: int) -> bool:
     """Whether JSON takes far more memory than it has bytes.
 
@@ -55,7 +68,7 @@ def unfolds(content: bytes, spare: int) -> bool:
     room = room_of(content, bound)
     if room > bound or _TEXT * len(content) < 4 * _MUCH:
         return room > bound
-    return room + _TEXT * (content.count(b'"') // 2) > max(bound, _MUCH)
+    return room + room_of_texts(content) > max(bound, _MUCH)
 
 
 def _signs(content: bytes) -> int:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lionproc.engine.regular_file import bytes_of
+from lionproc.engine.spare_memory import spare_memory
 from lionproc.engine.trusted import is_trusted
 from lionproc.errors import ConfigurationError
 from lionproc.frame.parquet_pages import Chunk, chunk_of
@@ -29,13 +29,10 @@ from lionproc.frame.place import Remote
 __all__ = ["MemoryBound"]
 
 TIMES: Final = 100  # the bytes of a file that it may take in any case
-_LEAST: Final = 2**30  # and so many, on however small a machine
-_UNKNOWN: Final = 2**33  # the memory of a machine that does not say how much it has
 _OBJECT: Final = 200  # bytes of an array or a dict, which pandas makes of a list or a record
 _CELL: Final = 8  # of a number, or of where a text begins
 _COLUMN: Final = 4096  # of a column, whatever is in it
 _BOXED: Final = 32  # of a number that is an object of Python, as in a record
-_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _BATCH: Final = 2**24  # texts that are measured together
 _ROOM: Final = 2**28  # bytes of those that are read for it as they are
 _untyped: Any = pc
@@ -339,15 +336,3 @@ def _size_of(source: Any) -> int:
 
 def _folder_of(file: Path | Remote) -> str:
     return str(file.parent) if isinstance(file, Path) else "the folder of a copy on this machine"
-
-
-@cache
-def spare_memory() -> int:
-    """The bytes that a file may take in any case: a quarter of what the machine or container has."""
-    there = _UNKNOWN
-    with suppress(AttributeError, ValueError, OSError):
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for limit in _LIMITS:
-        with suppress(OSError, ValueError):
-            there = min(there, int(Path(limit).read_text()))
-    return max(_LEAST, there // 4)

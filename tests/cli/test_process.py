@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -686,6 +687,26 @@ def test_a_packed_table_that_unpacks_to_far_more_than_it_is_is_not_read(
     path.write_bytes(packed)
     monkeypatch.setattr(packing, "_FREE", 10_000_000)
     assert len(read(str(path)).frame) == (300_000 if ending == "jsonl" else 299_999)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_packed_table_that_takes_far_more_memory_than_it_is_and_than_there_is_is_not_read(
+    tmp_path, monkeypatch, ending
+):
+    monkeypatch.setattr(packing, "_FREE", 100_000)
+    monkeypatch.setattr(reading, "spare_memory", lambda: 10_000_000)
+    row = {"csv": b",".join([b"1"] * 50), "jsonl": b'{"a":[%b]}' % b",".join([b'"a"'] * 50)}[ending]
+    words = "".join(f"{'abcdefgh'[n % 8]}{n * n:x}" for n in range(20_000)).encode()  # packed badly
+    other = {"csv": words + b"," * 49, "jsonl": b'{"a":"%b"}' % words}[ending]
+    name = b",".join(b"c%d" % n for n in range(50)) if ending == "csv" else b""
+    path = tmp_path / f"a.{ending}.gz"
+    for rows, is_read in ((2_000, True), (60_000, False)):
+        path.write_bytes(gzip.compress(b"\n".join([name, other, *[row] * rows]), mtime=0))
+        with nullcontext() if is_read else pytest.raises(ConfigurationError, match="GB of memory"):
+            assert len(read(str(path)).frame) == rows + 1
+    assert len(gzip.decompress(path.read_bytes())) < 100 * path.stat().st_size
+    monkeypatch.setattr(reading, "spare_memory", lambda: 10**9)
+    assert len(read(str(path)).frame) == 60_001
 
 
 def test_texts_of_a_csv_go_through_no_table_whose_places_they_can_foresee(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.cli.reading import read
+from lionproc.engine import spare_memory
 from lionproc.errors import ConfigurationError
 from lionproc.frame import parquet_memory
 from lionproc.frame.export import write_parquet
@@ -187,10 +188,10 @@ def test_the_parts_of_a_folder_are_refused_for_what_they_take_together(tmp_path,
 
 def test_a_machine_spares_a_quarter_of_its_memory_or_of_its_containers(tmp_path, monkeypatch):
     pages = {"SC_PHYS_PAGES": 2**22, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(parquet_memory.os, "sysconf", pages.get, raising=False)
+    monkeypatch.setattr(spare_memory.os, "sysconf", pages.get, raising=False)
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(parquet_memory, "_LIMITS", (str(limit),))
-    spared = parquet_memory.spare_memory.__wrapped__
+    monkeypatch.setattr(spare_memory, "_LIMITS", (str(limit),))
+    spared = spare_memory.spare_memory.__wrapped__
     assert spared() == 2**32
     for written, spare in (("max\n", 2**32), (f"{2**33}\n", 2**31), (f"{2**20}\n", 2**30)):
         limit.write_text(written)
