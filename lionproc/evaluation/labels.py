@@ -15,6 +15,7 @@ from lionproc.errors import MissingDependencyError
 from lionproc.evaluation.columns import Column, check_labels, ordered
 from lionproc.evaluation.intervals import Numbers, corrected, effective
 from lionproc.evaluation.part import Mask, Part, Places, of_right
+from lionproc.model.validate import whole_characters
 
 __all__ = ["Labels"]
 
@@ -146,7 +147,8 @@ class Labels:
         return (self._gold >= 0) & (self._answers < 0)
 
     def _index(self, which: int) -> pd.Index[Any]:
-        return pd.Index(self.labels, name=self._names[which], tupleize_cols=False)
+        labels = [whole_characters(each) if isinstance(each, str) else each for each in self.labels]
+        return pd.Index(labels, name=self._names[which], tupleize_cols=False)
 
 
 def _counted(codes: Places, size: int, weights: Numbers | None = None) -> Numbers:

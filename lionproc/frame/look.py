@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from lionproc.frame.distinct import distinct
 from lionproc.frame.phrases import PHRASES
 from lionproc.model.answer import Answer
+from lionproc.model.validate import whole_characters
 
 __all__ = ["FEWEST", "Bounds", "Finding", "bounds_of", "in_one_line", "looked_at"]
 
@@ -196,7 +197,11 @@ def _of_lists(part: pd.Series[Any]) -> Iterator[Finding]:
 def _of_texts(answers: pd.Series[Any]) -> Iterator[Finding]:
     # Of a column of texts its own chunks, in which rows may share a text: nothing is copied.
     cells = answers.array if isinstance(answers.dtype, pd.StringDtype) else answers
-    texts = pa.array(cells, type=pa.large_string(), from_pandas=True).drop_null()
+    try:
+        texts = pa.array(cells, type=pa.large_string(), from_pandas=True).drop_null()
+    except UnicodeEncodeError:  # of half a character, which only Python's own texts have
+        whole = [whole_characters(each) for each in answers.dropna()]
+        texts = pa.array(whole, type=pa.large_string())
     beginning = pc.utf8_slice_codeunits(texts, 0, BEGINNING)
     beginning = pc.replace_substring(beginning, "\u2019", "'")
     for kind, pattern in PHRASES.items():

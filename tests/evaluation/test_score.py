@@ -46,6 +46,17 @@ def test_labels_have_the_numbers_of_scikit_learn(seed):
     assert (score.confusion.index.name, score.confusion.columns.name) == ("gold", "said")
 
 
+def test_labels_with_half_a_character_are_scored_and_looked_at():
+    """As `json.loads` makes them; no column of texts of Arrow has them."""
+    cells = pd.Series(["yes", "\ud800 no", "no", "yes"], dtype=object)
+    frame = pd.DataFrame({"said": cells, "gold": cells, "part": cells})
+    score = frame.llm.score("said", gold="gold", by="part")
+    assert score.accuracy == 1.0
+    assert score.table.index.tolist() == ["no", "yes", "\ufffd no"]
+    assert "\ufffd no" in score._repr_html_()
+    assert not len(frame.llm.check("said"))
+
+
 def test_a_label_that_is_nowhere_is_neither_right_nor_wrong():
     said = pd.Categorical(["a", "b"], categories=["a", "b", "never"])
     score = pd.DataFrame({"said": said, "gold": ["a", "b"]}).llm.score("said", gold="gold")
