@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lionproc.dask.computing import current_task, is_given_up
 from lionproc.dask.question import Question
 from lionproc.dask.sharing import on_worker
-from lionproc.dask.work import BOUNDS, Works
+from lionproc.dask.work import ANSWERED, ASKED, BOUNDS, Works
 from lionproc.engine.budget import Budget
 from lionproc.engine.outlay import Spending
 from lionproc.engine.stats import RunStats
@@ -32,6 +32,8 @@ __all__ = ["Attendant"]
 TELL_S = 0.4
 MOST_FAILURES = 50  # of a partition that are told
 FIRST_S = 10.0  # to hear whether a partition is to begin at all
+MOMENT = 8  # times TELL_S, for others to begin
+WAITS = 150  # of TELL_S, a minute, for the first answer of others
 LAST_S = 2.0  # to hear how it ended
 GRACE_S = 2.0  # for what is in flight when nobody wants the answers, which are kept all the same
 
@@ -48,22 +50,27 @@ class Attendant:
         worker: The worker that does it; None where there is no cluster.
         question: What is asked.
         number: Which partition it is.
+        again: Whether it goes on with what another run has begun.
 
     Attributes:
         unwanted: True if the run was ended because nobody wants it any more.
+        vouched: True once the run was told that rows of another partition were answered.
     """
 
-    def __init__(self, run: Job, worker: Any, question: Question, number: int) -> None:
+    def __init__(
+        self, run: Job, worker: Any, question: Question, number: int, *, again: bool = False
+    ) -> None:
         self._run = run
         self._worker = worker
         self._question = question
         self._number = number
+        self._again = again
         self._key = current_task() if worker is None else worker.get_current_task()
         self._place = f"{socket.gethostname()}/{os.getpid()}"
         self._told_at = 0.0
         self._shares_budget = question.budget is not None and worker is not None
         self._paused = False
-        self._stopped = False
+        self._stopped = self.vouched = False
         self._concurrency: int | None = None  # as it was wanted last
         self._asked: Future[dict[str, Any]] = Future()  # what was told last, and its answer
         self._last: Future[dict[str, Any]] | None = None  # what was told at the end
@@ -104,6 +111,23 @@ class Attendant:
             if self._last is not None:
                 self._last.result(LAST_S)
 
+    def others_were_answered(self) -> bool:
+        """Whether rows of another partition were, in the thread of the task, after the run.
+
+        As long as none was and one is asked it waits, for its first answers may be on their way; and
+        a moment for those that begin together with this one.
+        """
+        for waited in range(WAITS if self._question.partitions > 1 else 0):
+            with contextlib.suppress(Exception):
+                heard = self._tell(self._run.stats).result(FIRST_S)
+                if heard["others"] == ANSWERED:
+                    return True
+                is_over = heard["others"] != ASKED and waited >= MOMENT
+                if is_over or heard["stopped"] or not self._is_wanted():
+                    return False
+            time.sleep(TELL_S)
+        return False
+
     def _is_wanted(self) -> bool:
         if self._worker is None:
             return not is_given_up(self._key)
@@ -129,7 +153,7 @@ class Attendant:
         }
         if self._worker is None:
             self._asked = Future()
-            self._asked.set_result(WORKS.hear(self._question.token, **said))
+            self._asked.set_result(WORKS.hear(self._question.token, again=self._again, **said))
             return self._asked
 
         async def tell() -> dict[str, Any]:
@@ -155,6 +179,9 @@ class Attendant:
             self._concurrency = concurrency
             for each in singles_of(self._question.model):
                 each.connect().limiter.limits.update(concurrency=concurrency)
+        if wanted["others"] == ANSWERED and not self.vouched:
+            self.vouched = True
+            self._run.vouch()
         if wanted["stopped"] and not self._stopped:
             self._stopped = True
             self._run.stop()

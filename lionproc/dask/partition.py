@@ -17,8 +17,9 @@ from lionproc.dask.attendant import WORKS, Attendant
 from lionproc.dask.parts import Part
 from lionproc.dask.question import Question, Rows
 from lionproc.dask.sharing import shared_budget, this_worker
-from lionproc.errors import RowsFailedError
+from lionproc.errors import AccessError, FirstRowsFailedError, RowsFailedError
 from lionproc.frame.job import Job, prepare
+from lionproc.frame.plan import Plan
 
 __all__ = ["answered", "checked"]
 
@@ -67,34 +68,53 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
     worker = this_worker()
     with shared_budget(question, worker) as limits:
         plan = question.plan(part, limits=limits)
-        group = None if worker is not None else WORKS.begin(question.token, number)
-        job = prepare(plan, job_type=PartitionJob, group=group)
-        assert isinstance(job, PartitionJob)  # noqa: S101  (for the type checker)
-        job.number, job.watched = number, question.watched
         try:
-            place = None if question.save is None else Part(question, number, job)
-            out = None if place is None else place.read()
-            if out is None:
-                out = _asked(job, worker, question, number)
-                if place is not None:
-                    place.write(out)
-        finally:
-            if job.stats.began_at is None:  # and never will: nobody else closes it then
-                job._journal.close()
-                job._routes.group.leave(job._routes)
-        failed = job.stats.errors
+            out, failed = _run(plan, worker, question, number)
+        except _OthersWereAnsweredError:
+            plan = question.plan(part, limits=limits)
+            out, failed = _run(plan, worker, question, number, again=True)
     made = question.shaped(part, out, plan)
     made.attrs = {FAILED: dict(failed)} if failed else {}
     return made
 
 
-def _asked(job: Job, worker: Any, question: Question, number: int) -> pd.DataFrame:
-    attendant = Attendant(job, worker, question, number)
+class _OthersWereAnsweredError(Exception):
+    """Rows of this partition alone fail alike, so that its run stopped: it is to go on."""
+
+
+def _run(
+    plan: Plan, worker: Any, question: Question, number: int, *, again: bool = False
+) -> tuple[pd.DataFrame, Mapping[str, int]]:
+    """The rows with their answers, and how many failed, by kind."""
+    group = None if worker is not None else WORKS.begin(question.token, number, again=again)
+    job = prepare(plan, job_type=PartitionJob, group=group)
+    assert isinstance(job, PartitionJob)  # noqa: S101  (for the type checker)
+    job.number, job.watched = number, question.watched
+    try:
+        place = None if question.save is None else Part(question, number, job)
+        out = None if place is None else place.read()
+        if out is None:
+            out = _asked(job, Attendant(job, worker, question, number, again=again))
+            if place is not None:
+                place.write(out)
+    finally:
+        if job.stats.began_at is None:  # and never will: nobody else closes it then
+            job._journal.close()
+            job._routes.group.leave(job._routes)
+    return out, job.stats.errors
+
+
+def _asked(job: PartitionJob, attendant: Attendant) -> pd.DataFrame:
     job.watch(attendant)
     attendant.begin()
     job.begin()
     try:
         out = job.result()
+    except (FirstRowsFailedError, AccessError) as error:
+        if not attendant.vouched and attendant.others_were_answered():
+            raise _OthersWereAnsweredError from error
+        error.add_note(f"So it was in partition {job.number}, and no other one has answers.")
+        raise
     finally:
         attendant.end()
     if attendant.unwanted:  # what there is of it must not be taken for all of it

@@ -26,7 +26,7 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.accessor import DEFAULTS, FrameAccessor
 from lionproc.frame.asked_since import AskedSince, asked_now
 from lionproc.frame.place import place_of
-from lionproc.frame.plan import Plan
+from lionproc.frame.plan import Plan, some_of_the_rows
 from lionproc.frame.save_target import (
     check_folder,
     is_folder_target,
@@ -156,7 +156,8 @@ class Question:
             "progress": False,
             "panel": False,
         }
-        made = _plan(self.asked, part, given)
+        with some_of_the_rows():
+            made = _plan(self.asked, part, given)
         if self.since is not None and self.home.machine == machine():
             made.options = replace(made.options, since=self.since)
         return made

@@ -19,6 +19,8 @@ __all__ = ["Work", "Works"]
 
 MOST_QUESTIONS: Final = 100  # that are remembered
 UNDER_WAY: Final = frozenset({"running", "paused", "stopping"})
+ANSWERED: Final = "answered"
+ASKED: Final = "asked"
 LOST: Final = "lost"  # the state of a run whose worker has gone
 MOST_OF_REST: Final = 0.5  # of a budget, that one run has at a time
 OF_ROWS: Final = ("rows", "answered", "cached", "skipped", "failed", "in_flight", "queued")
@@ -59,8 +61,8 @@ class Work:
         Args:
             number: Which partition.
             again: Whether nobody but Dask wants it a second time, for a worker has gone that had
-                its answers. Then it is part of what there was: what was spent counts, and what was
-                stopped stays so.
+                its answers; or its run has to go on. Then it is part of what there was: what was
+                spent counts, and what was stopped stays so.
         """
         if self.runs.get(number) and not again and not self._under_way():
             self.runs.clear()
@@ -92,7 +94,8 @@ class Work:
             again: As for `begin`.
 
         Returns:
-            "paused", "stopped", "concurrency", and "elsewhere": the `Spending` of all other runs.
+            "paused", "stopped", "concurrency", and "elsewhere": the `Spending` of all other runs. "others":
+            "answered" if another run was, "asked" while none is and one is under way, else "".
         """
         if run not in self.runs.get(number, {}):
             self.begin(number, again=again)
@@ -108,7 +111,16 @@ class Work:
             "stopped": self.stopped,
             "concurrency": self.concurrency,
             "elsewhere": elsewhere,
+            "others": self._others(run),
         }
+
+    def _others(self, run: str) -> str:
+        others = [
+            stats for runs in self.runs.values() for name, stats in runs.items() if name != run
+        ]
+        if any(stats["answered"] for stats in others):
+            return ANSWERED
+        return ASKED if any(stats["state"] in UNDER_WAY for stats in others) else ""
 
     def lose(self, worker: str) -> None:
         """A worker is gone: nobody hears how its runs end, and what was in flight may be billed.
@@ -176,11 +188,11 @@ class Works:
             self._all[question] = work
             return work
 
-    def begin(self, question: str, number: int) -> BudgetGroup:
+    def begin(self, question: str, number: int, *, again: bool = False) -> BudgetGroup:
         """See `Work.begin`."""
         work = self.of(question)
         with self._lock:
-            return work.begin(number)
+            return work.begin(number, again=again)
 
     def lose(self, worker: str) -> None:
         """See `Work.lose`; for all questions."""

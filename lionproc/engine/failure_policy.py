@@ -75,6 +75,7 @@ class FailurePolicy:
     """
 
     answers = 0
+    _is_vouched_for = False
 
     def __init__(
         self,
@@ -102,6 +103,14 @@ class FailurePolicy:
         self._refused_since = 0.0
         self._known_answers = self.answers
         self._lives_until = -math.inf
+        if self._is_vouched_for:
+            self.vouch()
+
+    def vouch(self) -> None:
+        """Others ask the same of the same model, and were answered: what fails is its row's own."""
+        self._is_vouched_for = True
+        self._first.stop()
+        self._first.believe_no_refusal()
 
     def _refused_nobody(self) -> None:
         self._refusals = 0  # for its limits, in a row
@@ -358,6 +367,7 @@ class FailurePolicy:
             errors: The kinds of the failures.
             known: Whether the journal had an answer to anything.
         """
+        known = known or self._is_vouched_for
         refused = None if known else self._first.refused(errors)
         if refused is not None and refused.kind not in self.elsewhere:
             return _stopped(refused).error

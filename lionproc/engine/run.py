@@ -99,7 +99,7 @@ class Run(ABC):
         self._watchers: list[Watcher] = []
         self._promise: Promise[None] | None = None
         self._lock = threading.Lock()
-        self._late_pause = False
+        self._late_pause = self._is_vouched_for = False
         self._halting: asyncio.Future[None] | None = None
         self._use = LimitUse()
         self._timeline = Timeline()
@@ -182,6 +182,8 @@ class Run(ABC):
         routes.recall(self._rows, self._journal.path)
         if self._late_pause:
             routes.pause()
+        if self._is_vouched_for:
+            self._vouch()
         fault: BaseException | None = None
         try:
             routes.number(await self._noted.begin())
@@ -295,6 +297,15 @@ class Run(ABC):
                 self._state = "paused" if paused else "running"
 
         engine_loop.get().call_soon_threadsafe(act)
+
+    def vouch(self) -> None:
+        """Say that other runs ask the same and were answered: it ends for no rows that fail alike."""
+        engine_loop.get().call_soon_threadsafe(self._vouch)
+
+    def _vouch(self) -> None:
+        self._is_vouched_for = True
+        for dispatcher in self._routes.dispatchers:
+            dispatcher.policy.vouch()
 
     def stop(self, grace_s: float = 10.0) -> None:
         """Send nothing more, and let what is in flight come back.

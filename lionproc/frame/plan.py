@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
 from hashlib import blake2b
 from typing import Any, TypeAlias
@@ -32,6 +34,17 @@ Rendered: TypeAlias = "ModelCall | Missing | CallError"
 """What a row becomes: a call, or why there is none."""
 
 _TRIED_ROWS = 5  # before the run, where the first of them fail
+_STANDS_ALONE: ContextVar[bool] = ContextVar("_STANDS_ALONE", default=True)
+
+
+@contextmanager
+def some_of_the_rows() -> Iterator[None]:
+    """What is planned in it are some rows of more: that all of them fail says nothing of the others."""
+    token = _STANDS_ALONE.set(False)
+    try:
+        yield
+    finally:
+        _STANDS_ALONE.reset(token)
 
 
 class Plan:
@@ -95,7 +108,8 @@ class Plan:
             blank = pd.array([None] * self.rows, dtype="string")
             whole = assemble(frame, dict.fromkeys(names, blank), overwrite=True)
             self.saved_as = check_frame_can_be_saved(whole, names)
-        self._try_first_rows()
+        if _STANDS_ALONE.get():
+            self._try_first_rows()
 
     def again(self, options: Options) -> Plan:
         """The same for another run, which may be under way at the same time as this one.

@@ -2,8 +2,10 @@
 
 import datetime as dt
 import itertools
+import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -28,7 +30,7 @@ from lionproc.engine.stats import RunStats
 from lionproc.errors import LionprocWarning, ModelError
 from lionproc.frame import parquet_memory
 from lionproc.frame.save_target import refuse_link
-from lionproc.testing import Server
+from lionproc.testing import Fault, Server
 
 pytestmark = pytest.mark.usefixtures("dd")
 
@@ -99,6 +101,54 @@ def test_pandas_and_dask_give_equal_frames(dd, asked, schema, dtype, cells, part
     )
     assert list(lazy.dtypes) == list(there.dtypes)
     assert lazy.divisions == ddf.divisions
+
+
+@pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")
+@pytest.mark.parametrize("cell", ["", "  ", None])
+def test_a_partition_of_empty_prompts_is_na_and_ends_no_other(dd, asked, cell):
+    frame = pd.DataFrame({"text": ["a", "b", *[cell] * 12]})
+    how = {"into": "x", "on_missing": "send", **asked}
+    out = computed(dd.from_pandas(frame, npartitions=7).llm.process("{text}", **how))
+    assert out["x"].tolist()[:2] == ["echo: a", "echo: b"]
+    assert out["x"].isna().sum() == 12
+
+
+def refused(status):
+    """What a server says of rows that are odd: all in one way."""
+    error = {"error": {"message": "This is none of our rows.", "type": "invalid"}}
+    fault = Fault("other", status=status, body=json.dumps(error))
+    return lambda body, _: fault if "odd" in body["messages"][-1]["content"] else None
+
+
+@pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")
+@pytest.mark.parametrize(("status", "odd"), [(400, 20), (403, 20), (402, 1)])
+@pytest.mark.parametrize("first", [True, False])
+def test_rows_that_fail_alike_in_one_partition_end_no_other(dd, tmp_path, status, odd, first):
+    """Its run by itself would be stopped: enough have failed in one way, and none was answered."""
+    rows = [f"odd {n}" for n in range(odd)], [f"text {n}" for n in range(40)]
+    parts = [pd.DataFrame({"text": texts}) for texts in (rows if first else rows[::-1])]
+    ddf = dd.concat([dd.from_pandas(part, npartitions=1) for part in parts])
+    with Server(faults=refused(status), process=False) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "x", "model": model, "progress": False, "journal": tmp_path / "j.sqlite"}
+        lazy = ddf.llm.process("Say {text}", **how)
+        for bought in (40, 0):  # and when all others are in the journal
+            before = server.counters.by_status.get(200, 0)
+            out = lazy.compute(scheduler="threads", num_workers=2)
+            assert out["x"].notna().sum() == 40
+            assert server.counters.by_status.get(200, 0) - before == bought
+
+
+def test_rows_that_fail_alike_in_all_partitions_end_the_work_and_say_where(dd, tmp_path):
+    ddf = dd.from_pandas(pd.DataFrame({"text": [f"odd {n}" for n in range(200)]}), npartitions=4)
+    with Server(faults=refused(400), process=False) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "x", "model": model, "progress": False, "journal": tmp_path / "j.sqlite"}
+        lazy = ddf.llm.process("Say {text}", **how, limits=lp.Limits(concurrency=16))
+        with pytest.raises(lp.errors.FirstRowsFailedError, match="first 16 requests") as caught:
+            lazy.compute(scheduler="threads", num_workers=2)
+        assert re.search(r"in partition \d, and no other", caught.value.__notes__[0])
+        assert server.counters.total <= 4 * 32
 
 
 def test_nothing_is_sent_before_it_is_computed_and_nothing_for_made_up_rows(dd, shared, asked):

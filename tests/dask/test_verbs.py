@@ -58,7 +58,7 @@ def test_every_verb_of_pandas_is_there_or_says_what_to_do_in_its_place(sent, how
             if name not in DONE:
                 with pytest.raises(ConfigurationError, match=rf"On Dask there is no {name}\(\). "):
                     verb("text", gold="n")
-    inner = {"limits", "wait", "give_up", "errors_at", "fatal", "run_id", "has_fields"}
+    inner = {"limits", "wait", "give_up", "errors_at", "fatal", "run_id", "has_fields", "vouch"}
     inner |= {"tell_of_models", "raise_faults", "budget", "stay_behind"}
     assert {*verbs_of(Job)} <= {*verbs_of(DaskJob), *inner}
     with pytest.raises(ConfigurationError, match="asked again"):
