@@ -7,7 +7,7 @@ page itself tells. <https://parquet.apache.org/docs/file-format/data-pages/encod
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +17,16 @@ from lionproc.frame.compact_thrift import unsigned, zigzag
 __all__ = ["head_of", "lengths", "unpacked"]
 
 _LEAST_BLOCK, _LEAST_PART = 128, 32  # of which blocks and their parts are multiples
+_SMALL: Final = 1024  # lengths of a part; those of smaller ones are reckoned together
+_PARTS: Final = 2048  # that are
 _AT_ONCE: Final = 2**16  # numbers that are looked at together
 _WIDEST: Final = 32  # bits of a length
 _BITS: Final = 2**_WIDEST - 1
 # As pyarrow calls them, and as its codecs are. What it has no name for is LZ4 as Hadoop frames it.
 _CODECS: Final = {"LZ4": "lz4_raw", "UNKNOWN": "lz4_raw"}
+
+
+_Part: TypeAlias = tuple[int, int, int]  # where it begins, bits of a length, what each has more
 
 
 class Head(NamedTuple):
@@ -82,6 +87,8 @@ def lengths(data: bytes, at: int, most: int) -> tuple[int, int]:
     if not left:
         return 0, at
     total, last, left = last & _BITS, last & _BITS, left - 1
+    small: list[_Part] = []
+    missing = 0
     while left:
         step, at = zigzag(data, at)
         widths = data[at : at + parts]
@@ -93,11 +100,36 @@ def lengths(data: bytes, at: int, most: int) -> tuple[int, int]:
             end = at + size * width // 8
             if width > _WIDEST or end > len(data):
                 raise ValueError("a page has lengths that it has no bytes for")
-            more, last = _block(data[at:end], width, min(left, size), step, last)
-            total += more
-            left -= min(left, size)
+            if size > _SMALL:
+                more, last = _block(data[at:end], width, min(left, size), step, last)
+                total += more
+            else:
+                small.append((at, width, step))
+            missing = max(size - left, 0)  # of the last part
+            left -= size - missing
             at = end
+        if small and (len(small) >= _PARTS or not left):
+            more, last = _together(data, small, size, missing, last)
+            total += more
+            small.clear()
     return total, at
+
+
+def _together(
+    data: bytes, parts: list[_Part], size: int, missing: int, last: int
+) -> tuple[int, int]:
+    """As `_block`, of many parts with few lengths each."""
+    starts, widths, steps = (np.array(column, np.int64) for column in zip(*parts, strict=True))
+    made = np.repeat((steps & _BITS)[:, None], size, axis=1)
+    content = np.frombuffer(data, np.uint8)
+    for width in np.unique(widths[widths > 0]).tolist():
+        rows = np.flatnonzero(widths == width)
+        packed = content[starts[rows][:, None] + np.arange(size * width // 8)]
+        bits = np.unpackbits(packed, axis=1, bitorder="little").reshape(len(rows), size, width)
+        made[rows] += bits @ (1 << np.arange(width, dtype=np.int64))
+    each = made.reshape(-1)[: len(parts) * size - missing]
+    each = (np.cumsum(each) + last) & _BITS
+    return int(each.sum()), int(each[-1])
 
 
 def _block(packed: bytes, width: int, values: int, step: int, last: int) -> tuple[int, int]:

@@ -123,12 +123,14 @@ class _Table:
         self._at_once = [0] * len(columns)
         self._texts: list[_Texts] = []
         self._longest: dict[tuple[int, str], int] = {}
-        written_by = (footer.created_by or "").lower()
+        written_by, written = (footer.created_by or "").lower(), 0
         for group in range(footer.num_row_groups):
             rows = footer.row_group(group)
             for place, (leaf, column) in enumerate(zip(leaves, columns, strict=True)):
                 said = rows.column(place)
-                chunk = chunk_of(pages, said, column, written_by, most)
+                chunk = chunk_of(
+                    pages, said, column, written_by, max(most - self._fixed - written, 0)
+                )
                 values = max(said.num_values, chunk.values)
                 width = max(_CELL, column.length)
                 self._fixed += leaf.room(rows.num_rows, values, chunk.written, width + leaf.made)
@@ -140,6 +142,7 @@ class _Table:
                 else:
                     texts = _Texts(group, said.path_in_schema, chunk, leaf.is_listed)
                     self._texts.append(texts)
+                    written += chunk.written
 
     def least(self) -> int:
         """What is there in any case while it is read: Arrow reads all columns together."""

@@ -116,7 +116,9 @@ def chunk_of(
             is_plain = False
             if written_by.startswith(_OLD):
                 raise ValueError("a page is written as its writer never did")
-            size += _alike(file, page, chunk.compression, column, most)
+            room = most - written - _LENGTH * values  # what is beyond it is too much in any case
+            alike = _alike(file, page, chunk.compression, column, room)
+            size += most if alike is None else alike
         if page.kind != _DICTIONARY:
             values += page.values
         written += size
@@ -183,16 +185,19 @@ class _Window:
                 return fields, self._start + end
 
 
-def _alike(file: Any, page: _Page, codec: str, column: Any, most: int) -> int:
+def _alike(file: Any, page: _Page, codec: str, column: Any, most: int) -> int | None:
     """The bytes that texts of a page have more than stand there, as they begin alike.
+
+    Returns:
+        None where it takes too much in any case, so that it was not looked into.
 
     Raises:
         ValueError: It has more lengths than values.
         IndexError: It ends before they do.
         Exception: It cannot be unpacked, of many classes.
     """
-    if page.unpacked + _LENGTH * page.values > most:  # it is not looked into: it takes too much
-        return most
+    if page.unpacked + _LENGTH * page.values > most:
+        return None
     file.seek(page.start)
     data = file.read(page.packed)
     if page.kind == _DATA_V2:

@@ -21,7 +21,7 @@ from lionproc.frame.export import check_frame_can_be_saved
 from lionproc.frame.options import Options
 from lionproc.frame.portions import Portions
 from lionproc.frame.prompt import Rendered as Messages
-from lionproc.frame.prompt_function import must_be_made
+from lionproc.frame.prompt_function import is_of_the_row, must_be_made
 from lionproc.frame.row_store import detail_names
 from lionproc.frame.save_target import check_target, refuse_journal
 from lionproc.frame.snapshot import snapshot
@@ -174,15 +174,16 @@ class Plan:
         of one row, and a mistake in the function is that of all.
         """
         for number, output in enumerate(self.stages[0].outputs):
-            tried: list[Messages] = []
+            tried: list[Any] = []
             for row in range(min(self.rows, _TRIED_ROWS)):
                 rows = range(row, row + 1)
                 tried += self._rendered(number, output, rows, _none_yet, keep=True)
                 if not isinstance(tried[-1], CallError):
                     break
             else:
-                if tried:
-                    must_be_made(tried[0], 0)
+                for row, made in enumerate(tried):
+                    if not is_of_the_row(made):
+                        must_be_made(made, row)
 
     def chunks(self) -> Iterator[range]:
         """The rows, chunk by chunk."""

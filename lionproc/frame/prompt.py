@@ -12,6 +12,7 @@ from lionproc.frame.assemble import MISSING, Missing
 from lionproc.frame.cell import cell_text, is_missing, sound
 from lionproc.frame.filling import Odd, filled
 from lionproc.frame.prompt_function import (
+    EMPTY,
     Message,
     Shown,
     Writer,
@@ -285,7 +286,7 @@ class Prompt:
         if self._may_be_empty:
             for position, text in enumerate(made):
                 if not text or text.isspace():
-                    odd.setdefault(position, failed("the prompt is empty for this row"))
+                    odd.setdefault(position, failed(EMPTY))
         return made
 
     def _subjects(

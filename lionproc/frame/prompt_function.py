@@ -25,6 +25,7 @@ class Shown(Protocol):
 
 
 SYSTEM_ROLES = frozenset({"system", "developer"})
+EMPTY = "the prompt is empty for this row"
 
 
 def one_argument(function: Writer, role: str) -> Writer:
@@ -58,7 +59,7 @@ def messages_of(result: object, *, copied: bool = True) -> str | list[Message] |
         return None
     if isinstance(result, str):
         if not result.strip():
-            raise PromptError("the prompt is empty for this row")
+            raise PromptError(EMPTY)
         return sound(str.__str__(result))
     if not isinstance(result, (list, tuple)):
         raise PromptError(
@@ -127,6 +128,11 @@ def failed(message: str, cause: BaseException | None = None) -> CallError:
     error = CallError(Kind.PROMPT, message)
     error.__cause__ = cause
     return error
+
+
+def is_of_the_row(made: CallError) -> bool:
+    """Whether it says nothing of the prompt: a cell is empty, and the prompt is nothing but that."""
+    return made.message == EMPTY
 
 
 def must_be_made(made: object, at: int) -> None:

@@ -260,6 +260,16 @@ def test_a_prompt_that_cannot_work_is_refused_with_the_reason(server, model, fra
     assert server.counters.total == sent
 
 
+@pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")
+@pytest.mark.parametrize("prompt", ["{text}", lambda row: row["text"]], ids=["text", "function"])
+def test_cells_that_are_empty_say_nothing_of_the_prompt(prompt, server, model):
+    frame = pd.DataFrame({"text": [*[""] * 6, "good"]})
+    sent = server.counters.total
+    out = frame.llm.process(prompt, into="a", system="Judge.", model=model, **FAST)
+    assert out["a"].notna().tolist() == [False] * 6 + [True]
+    assert server.counters.total == sent + 1
+
+
 def test_a_prompt_that_fails_for_the_first_row_alone_fails_that_row_alone(server, model):
     frame = pd.DataFrame({"text": ["missing.png", "a", "b"]})
 

@@ -1,6 +1,7 @@
 """What the pages of a parquet file say, and not its end, is what it takes."""
 
 import io
+import random
 import struct
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ import lionproc as lp
 from lionproc.errors import ConfigurationError
 from lionproc.frame import parquet_memory, parquet_pages
 from lionproc.frame.parquet_deltas import lengths, unpacked
+from lionproc.frame.parquet_memory import _Table
 from lionproc.frame.parquet_pages import _pages, chunk_of
 
 SPARE = 2_000_000
@@ -399,3 +401,59 @@ def test_pages_of_hadoop_are_unpacked():
     assert unpacked(framed, 150, "UNKNOWN") == b"".join(parts)
     alone = codec.compress(parts[0], asbytes=True)
     assert unpacked(alone, 100, "UNKNOWN") == parts[0]
+
+
+@pytest.mark.parametrize("block", [128, 2048, 2**17])
+@pytest.mark.parametrize("parts", [1, 4])
+@pytest.mark.parametrize("count", [2, 33, 129, 5_000])
+def test_lengths_are_those_of_which_they_were_written(block, parts, count):
+    draw = random.Random(count)
+    those = [draw.randrange(2 ** (1 + n % 17)) for n in range(count)]
+    written, at = bytearray(), 1
+    for number in (block, parts, count):
+        written += leb(number)
+    written += leb(2 * those[0])
+    size = block // parts
+    while at < count:
+        steps = [b - a for a, b in pairwise(those[at - 1 : at + block])]
+        least = min(steps)
+        written += leb(2 * least if least >= 0 else -2 * least - 1)
+        of_parts = [steps[start : start + size] for start in range(0, block, size)]
+        widths = [max((s - least for s in part), default=0).bit_length() for part in of_parts]
+        written += bytes(widths)
+        for part, width in zip(of_parts, widths, strict=True):
+            if part:
+                bits = sum((s - least) << (n * width) for n, s in enumerate(part))
+                written += bits.to_bytes(size * width // 8, "little")
+        at += block
+    assert lengths(bytes(written), 0, count) == (sum(those), len(written))
+
+
+def leb(number):
+    """A number as Thrift and these pages have it: seven bits in a byte, the low ones first."""
+    made = []
+    while number > 127:
+        made.append(number % 128 + 128)
+        number //= 128
+    return bytes([*made, number])
+
+
+def test_pages_are_looked_into_no_further_than_to_see_that_they_take_too_much(
+    tmp_path, monkeypatch
+):
+    texts = [f"begins alike {n:08}" for n in range(20_000)]
+    table = pa.table(dict.fromkeys("abcdefgh", texts))
+    how = {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY", "data_page_size": 2_000}
+    pq.write_table(table, tmp_path / "a.parquet", **how)
+    looks, inner = [], parquet_pages.lengths
+    monkeypatch.setattr(parquet_pages, "lengths", lambda *of: looks.append(of) or inner(*of))
+    many = []
+    for most in (10**9, 1_000_000):
+        looks.clear()
+        with (
+            pq.ParquetFile(tmp_path / "a.parquet") as file,
+            (tmp_path / "a.parquet").open("rb") as pages,
+        ):
+            assert (_Table(file, pages, most).least() > most) is (most < 10**9)
+        many.append(len(looks))
+    assert many[1] < many[0] / 4
