@@ -33,6 +33,7 @@ TELL_S = 0.4
 MOST_FAILURES = 50  # of a partition that are told
 FIRST_S = 10.0  # to hear whether a partition is to begin at all
 MOMENT = 8  # times TELL_S, for others to begin
+FEW = 64  # rows of a partition that may all fail alike, though no other one has answers yet
 WAITS = 150  # of TELL_S, a minute, for the first answer of others
 LAST_S = 2.0  # to hear how it ended
 GRACE_S = 2.0  # for what is in flight when nobody wants the answers, which are kept all the same
@@ -111,20 +112,25 @@ class Attendant:
             if self._last is not None:
                 self._last.result(LAST_S)
 
-    def others_were_answered(self) -> bool:
-        """Whether rows of another partition were, in the thread of the task, after the run.
+    def is_to_go_on(self) -> bool:
+        """Whether a run that has stopped, for its rows fail alike, is to go on: in the thread of the task.
 
-        As long as none was and one is asked it waits, for its first answers may be on their way; and
-        a moment for those that begin together with this one.
+        It is where rows of another partition were answered. As long as none was and one is asked it
+        waits, for its first answers may be on their way; and a moment for those that begin together
+        with this one. Where none comes, one thread may do them all: then a small partition goes on, if
+        it is the first that has no answers.
         """
+        if self._again:
+            return False
         for waited in range(WAITS if self._question.partitions > 1 else 0):
             with contextlib.suppress(Exception):
                 heard = self._tell(self._run.stats).result(FIRST_S)
                 if heard["others"] == ANSWERED:
                     return True
-                is_over = heard["others"] != ASKED and waited >= MOMENT
-                if is_over or heard["stopped"] or not self._is_wanted():
+                if heard["stopped"] or not self._is_wanted():
                     return False
+                if heard["others"] != ASKED and waited >= MOMENT:
+                    return not heard["others"] and self._run.stats.rows <= FEW
             time.sleep(TELL_S)
         return False
 
@@ -179,7 +185,7 @@ class Attendant:
             self._concurrency = concurrency
             for each in singles_of(self._question.model):
                 each.connect().limiter.limits.update(concurrency=concurrency)
-        if wanted["others"] == ANSWERED and not self.vouched:
+        if (wanted["others"] == ANSWERED or self._again) and not self.vouched:
             self.vouched = True
             self._run.vouch()
         if wanted["stopped"] and not self._stopped:

@@ -70,7 +70,7 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
         plan = question.plan(part, limits=limits)
         try:
             out, failed = _run(plan, worker, question, number)
-        except _OthersWereAnsweredError:
+        except _GoOnError:
             plan = question.plan(part, limits=limits)
             out, failed = _run(plan, worker, question, number, again=True)
     made = question.shaped(part, out, plan)
@@ -78,8 +78,8 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
     return made
 
 
-class _OthersWereAnsweredError(Exception):
-    """Rows of this partition alone fail alike, so that its run stopped: it is to go on."""
+class _GoOnError(Exception):
+    """Rows of this partition alone may fail alike, so that its run stopped: it is to go on."""
 
 
 def _run(
@@ -111,8 +111,8 @@ def _asked(job: PartitionJob, attendant: Attendant) -> pd.DataFrame:
     try:
         out = job.result()
     except (FirstRowsFailedError, AccessError) as error:
-        if not attendant.vouched and attendant.others_were_answered():
-            raise _OthersWereAnsweredError from error
+        if attendant.is_to_go_on():
+            raise _GoOnError from error
         error.add_note(f"So it was in partition {job.number}, and no other one has answers.")
         raise
     finally:

@@ -21,6 +21,7 @@ MOST_QUESTIONS: Final = 100  # that are remembered
 UNDER_WAY: Final = frozenset({"running", "paused", "stopping"})
 ANSWERED: Final = "answered"
 ASKED: Final = "asked"
+FAILED: Final = "failed"
 LOST: Final = "lost"  # the state of a run whose worker has gone
 MOST_OF_REST: Final = 0.5  # of a budget, that one run has at a time
 OF_ROWS: Final = ("rows", "answered", "cached", "skipped", "failed", "in_flight", "queued")
@@ -42,6 +43,7 @@ class Work:
         runs: Of each partition, its runs and the stats of each; the last one is that which counts,
             the others were on workers that have gone.
         failures: Of each partition, the first rows that failed.
+        answered: Two partitions with answers, or those that there are.
         shares: Of each run, what it may spend of the budget until it tells again.
         group: What the runs of this process share where there is no cluster: the budget of all.
     """
@@ -52,6 +54,7 @@ class Work:
     concurrency: int | None = None
     runs: dict[int, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     failures: dict[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    answered: set[int] = field(default_factory=set)
     shares: dict[tuple[int, str], Spending] = field(default_factory=dict)
     group: BudgetGroup = field(default_factory=BudgetGroup)
 
@@ -68,6 +71,7 @@ class Work:
             self.runs.clear()
             self.failures.clear()
             self.shares.clear()
+            self.answered.clear()
             self.stopped, self.reached = False, ""
             self.group = BudgetGroup()
         return self.group
@@ -95,7 +99,8 @@ class Work:
 
         Returns:
             "paused", "stopped", "concurrency", and "elsewhere": the `Spending` of all other runs. "others":
-            "answered" if another run was, "asked" while none is and one is under way, else "".
+            "answered" if rows of another partition were, "asked" while none are and one is under way,
+            "failed" if one has ended without an answer, else "".
         """
         if run not in self.runs.get(number, {}):
             self.begin(number, again=again)
@@ -105,22 +110,24 @@ class Work:
             known[run] = stats  # what was said before its end may come after it
         if failures:
             self.failures[number] = failures
+        if stats["answered"] and len(self.answered) < 2:
+            self.answered.add(number)
         elsewhere = Spending() if budget is None else self._heed(Budget(**budget), number, run)  # type: ignore[arg-type]
         return {
             "paused": self.paused,
             "stopped": self.stopped,
             "concurrency": self.concurrency,
             "elsewhere": elsewhere,
-            "others": self._others(run),
+            "others": self._others(number),
         }
 
-    def _others(self, run: str) -> str:
-        others = [
-            stats for runs in self.runs.values() for name, stats in runs.items() if name != run
-        ]
-        if any(stats["answered"] for stats in others):
+    def _others(self, number: int) -> str:
+        if self.answered - {number}:
             return ANSWERED
-        return ASKED if any(stats["state"] in UNDER_WAY for stats in others) else ""
+        others = [list(runs.values())[-1] for n, runs in self.runs.items() if n != number]
+        if any(stats["state"] in UNDER_WAY for stats in others):
+            return ASKED
+        return FAILED if any(stats["failed"] for stats in others) else ""
 
     def lose(self, worker: str) -> None:
         """A worker is gone: nobody hears how its runs end, and what was in flight may be billed.

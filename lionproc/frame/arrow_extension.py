@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from lionproc.engine.json_bounds import read_json
 from lionproc.frame.arrow_stream import packed, unpacked
+from lionproc.frame.distinct import codes_in
 from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
 from lionproc.frame.index_levels import index_of, levels_of
 from lionproc.frame.notes import noted_by_pandas, whole_note
@@ -99,9 +100,10 @@ class _Category:
             if has_one_place(index):
                 raise ValueError(_ONE_HASH)
             place_of = {value: place for place, value in enumerate(_shown(held, index))}
-            places = [place_of.get(value, -1) for value in _storage(array).to_pylist()]
             return pd.Categorical.from_codes(
-                places, categories=index.rename(None), ordered=self._dtype["ordered"]
+                codes_in(_storage(array), place_of),
+                categories=index.rename(None),
+                ordered=self._dtype["ordered"],
             )
         members = self._dtype["categories"]
         kind = self._dtype["index"]
@@ -113,9 +115,8 @@ class _Category:
         if has_one_place(categories):
             raise ValueError(_ONE_HASH)
         code = {_stored(member, self._dtype): place for place, member in enumerate(members)}
-        codes = [code.get(value, -1) for value in _storage(array).to_pylist()]
         return pd.Categorical.from_codes(
-            codes, categories=categories, ordered=self._dtype["ordered"]
+            codes_in(_storage(array), code), categories=categories, ordered=self._dtype["ordered"]
         )
 
 

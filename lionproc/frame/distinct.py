@@ -12,7 +12,7 @@ rows have becomes objects once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final, TypeAlias
 
@@ -23,12 +23,13 @@ import pyarrow.compute as pc
 
 from lionproc.frame.arrow_kinds import no_view
 
-__all__ = ["distinct"]
+__all__ = ["codes_in", "distinct"]
 
 Codes: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
 Column: TypeAlias = "pd.Series[Any]"
 Values: TypeAlias = "pd.Index[Any]"
 
+_MOST_OTHERS: Final = 1000
 _AT_ONCE: Final = 2048
 """Rows that go through a table of Arrow's: at worst each is compared with a thousand others."""
 
@@ -72,6 +73,32 @@ def distinct(column: Column, *, ordered: bool = True) -> tuple[Codes, Values]:
     if missing.any() and values.dtype == object:
         values.iloc[-1] = np.nan  # whichever was there first
     return codes, pd.Index(values, tupleize_cols=False).rename(None)
+
+
+def codes_in(cells: Any, place_of: Mapping[Any, int]) -> Codes:
+    """Of each cell the place that its value has, -1 for what has none.
+
+    Only the different values become objects of Python: a file of a few bytes may have millions of cells.
+
+    Args:
+        cells: In Arrow, an array or a chunked one.
+        place_of: The places of values, as Arrow gives them to Python.
+
+    Raises:
+        ValueError: Very many different cells have no place.
+        TypeError, NotImplementedError: They cannot be told apart, as lists cannot.
+
+    Example:
+        >>> codes_in(pa.array(["b", None, "b", "c"]), {"a": 0, "b": 1}).tolist()
+        [1, -1, 1, -1]
+    """
+    array: Any = pd.arrays.ArrowExtensionArray(cells)
+    codes, values = distinct(pd.Series(array), ordered=False)
+    if len(values) > len(place_of) + _MOST_OTHERS:
+        raise ValueError("very many cells are none of the values that they may be")
+    held: Any = values.array
+    places = [place_of.get(value, -1) for value in held.__arrow_array__().to_pylist()]
+    return np.array(places, dtype=np.intp)[codes]
 
 
 def _by_pandas(column: Column) -> tuple[Codes, Values]:

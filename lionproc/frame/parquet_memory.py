@@ -32,6 +32,7 @@ TIMES: Final = 100  # the bytes of a file that it may take in any case
 _OBJECT: Final = 200  # bytes of an array or a dict, which pandas makes of a list or a record
 _CELL: Final = 8  # of a number, or of where a text begins
 _COLUMN: Final = 4096  # of a column, whatever is in it
+_TOLD_APART: Final = 40  # of a value that is told apart from others, as categories are
 _BOXED: Final = 32  # of a number that is an object of Python, as in a record
 _BATCH: Final = 2**24  # texts that are measured together
 _ROOM: Final = 2**28  # bytes of those that are read for it as they are
@@ -115,7 +116,7 @@ class _Table:
 
     def __init__(self, file: pq.ParquetFile, pages: Any, most: int) -> None:
         footer = file.metadata
-        leaves = [leaf for field in file.schema_arrow for leaf in _leaves(field.type)]
+        leaves = [leaf for field in file.schema_arrow for leaf in _leaves_of(field)]
         columns = [footer.schema.column(place) for place in range(footer.num_columns)]
         if len(leaves) != len(columns):
             raise ValueError("the columns are not those that the schema of Arrow has")
@@ -242,6 +243,11 @@ class _Leaf(NamedTuple):
             empty = 0 if 2 * written > values * width else values
         objects = rows * self.for_row + values * self.for_value
         return max(values, empty * self.size) * width + objects * _OBJECT
+
+
+def _leaves_of(field: pa.Field) -> Iterator[_Leaf]:
+    """Those of a column; where a note says that it is one of categories, these are told apart."""
+    return _leaves(field.type, made=_TOLD_APART if field.metadata else 0)
 
 
 def _leaves(

@@ -18,6 +18,7 @@ _HALVES = re.compile(
 )
 # What stands for a backslash that is escaped, and begins no escape: no JSON has it in a text.
 _NONE_BEGINS = "\x1f"
+_BEGINNING = re.compile(r"[ \t\r\n]*[\[{\"\-0-9tfnNI]")
 _LONG = 19  # digits that 64 bits may not hold
 
 
@@ -38,10 +39,11 @@ def leniently_read(text: bytes | str) -> Any:
         return orjson.loads(text)
     except ValueError:
         whole = text if isinstance(text, str) else text.decode("utf-8-sig", "replace")
-    if _NONE_BEGINS in whole:
-        raise ValueError("A control character stands in it.")
-    whole = _HALVES.sub(r"\\ufffd", whole.replace(r"\\", _NONE_BEGINS))
-    whole = whole.replace(_NONE_BEGINS, r"\\")
+    if not _BEGINNING.match(whole) or _NONE_BEGINS in whole:
+        raise ValueError("It does not begin as JSON, or a control character stands in it.")
+    if "\\" in whole:
+        whole = _HALVES.sub(r"\\ufffd", whole.replace(r"\\", _NONE_BEGINS))
+        whole = whole.replace(_NONE_BEGINS, r"\\")
     try:
         return read_json(whole, parse_int=_number, parse_constant=_nothing)
     except RecursionError:

@@ -121,9 +121,13 @@ def refused(status):
 
 
 @pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")
-@pytest.mark.parametrize(("status", "odd"), [(400, 20), (403, 20), (402, 1)])
+@pytest.mark.parametrize(
+    ("status", "odd", "threads"), [(400, 20, 1), (400, 20, 2), (403, 20, 2), (402, 1, 2)]
+)
 @pytest.mark.parametrize("first", [True, False])
-def test_rows_that_fail_alike_in_one_partition_end_no_other(dd, tmp_path, status, odd, first):
+def test_rows_that_fail_alike_in_one_partition_end_no_other(  # noqa: PLR0917
+    dd, tmp_path, status, odd, threads, first
+):
     """Its run by itself would be stopped: enough have failed in one way, and none was answered."""
     rows = [f"odd {n}" for n in range(odd)], [f"text {n}" for n in range(40)]
     parts = [pd.DataFrame({"text": texts}) for texts in (rows if first else rows[::-1])]
@@ -134,21 +138,26 @@ def test_rows_that_fail_alike_in_one_partition_end_no_other(dd, tmp_path, status
         lazy = ddf.llm.process("Say {text}", **how)
         for bought in (40, 0):  # and when all others are in the journal
             before = server.counters.by_status.get(200, 0)
-            out = lazy.compute(scheduler="threads", num_workers=2)
+            out = lazy.compute(scheduler="threads", num_workers=threads)
             assert out["x"].notna().sum() == 40
             assert server.counters.by_status.get(200, 0) - before == bought
 
 
-def test_rows_that_fail_alike_in_all_partitions_end_the_work_and_say_where(dd, tmp_path):
-    ddf = dd.from_pandas(pd.DataFrame({"text": [f"odd {n}" for n in range(200)]}), npartitions=4)
+@pytest.mark.parametrize(("rows", "threads"), [(400, 1), (400, 2), (200, 1), (200, 2)])
+def test_rows_that_fail_alike_in_all_partitions_end_the_work_and_say_where(
+    dd, tmp_path, rows, threads
+):
+    """Of small ones the first may be odd: all of its rows are asked, and 16 of the next one."""
+    frame = pd.DataFrame({"text": [f"odd {n}" for n in range(rows)]})
+    ddf = dd.from_pandas(frame, npartitions=4)
     with Server(faults=refused(400), process=False) as server:
         model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
         how = {"into": "x", "model": model, "progress": False, "journal": tmp_path / "j.sqlite"}
         lazy = ddf.llm.process("Say {text}", **how, limits=lp.Limits(concurrency=16))
         with pytest.raises(lp.errors.FirstRowsFailedError, match="first 16 requests") as caught:
-            lazy.compute(scheduler="threads", num_workers=2)
+            lazy.compute(scheduler="threads", num_workers=threads)
         assert re.search(r"in partition \d, and no other", caught.value.__notes__[0])
-        assert server.counters.total <= 4 * 32
+        assert server.counters.total <= 2 * 32 + (rows // 4 <= 64) * 64
 
 
 def test_nothing_is_sent_before_it_is_computed_and_nothing_for_made_up_rows(dd, shared, asked):

@@ -1289,6 +1289,43 @@ def test_a_long_name_of_a_column_is_made_no_number_and_no_moment(tmp_path, kind,
         read_parquet(tmp_path / "number.parquet")
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        [1, 2],
+        [0.5, 1],
+        ["a", 1],
+        [dt.date(2024, 1, 1)],
+        [*pd.date_range("2024", periods=3, tz="UTC")],
+    ],
+)
+def test_of_categories_only_different_cells_become_objects(tmp_path, monkeypatch, members):
+    """Of a file of some bytes with millions of rows, each held the lock for seconds."""
+    cells = pd.Categorical([*members, None] * 1000, categories=members)
+    write_parquet(pd.DataFrame({"c": cells}), tmp_path / "c.parquet", {})
+    looked_up, inner = [], arrow_extension.codes_in
+
+    class Noted(dict):
+        def get(self, value, otherwise):
+            looked_up.append(value)
+            return super().get(value, otherwise)
+
+    monkeypatch.setattr(arrow_extension, "codes_in", lambda array, of: inner(array, Noted(of)))
+    found = read_parquet(tmp_path / "c.parquet")["c"]
+    pd.testing.assert_series_equal(found, pd.Series(cells, name="c"))
+    assert len(looked_up) == len(members) + 1
+
+
+def test_very_many_cells_that_are_none_of_the_categories_are_damage(tmp_path):
+    note = {"kind": "category", "categories": [1], "index": "int64", "ordered": False}
+    field = pa.field("c", pa.int64(), metadata={"lionproc.dtype": json.dumps(note)})
+    for count, is_read in ((1000, True), (1002, False)):
+        table = pa.table([pa.array(range(1, count + 1))], schema=pa.schema([field]))
+        pq.write_table(table, tmp_path / "c.parquet")
+        with contextlib.nullcontext() if is_read else pytest.raises(ConfigurationError):
+            assert read_parquet(tmp_path / "c.parquet")["c"].notna().sum() == 1
+
+
 ODD_LABELS = {
     "booleans": pd.Index([True, False]),
     "missing": pd.Index([0.5, np.nan]),

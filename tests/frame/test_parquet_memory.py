@@ -231,6 +231,14 @@ def test_what_pandas_makes_objects_of_is_reckoned_as_them(tmp_path, column):
     assert 0.9 * sum(made.values()) < told < 3 * sum(made.values())
 
 
+def test_values_that_are_told_apart_are_reckoned_as_that(tmp_path):
+    path = tmp_path / "a.parquet"
+    frame = pd.DataFrame({"a": pd.Categorical([1, 2] * ROWS), "b": [1, 2] * ROWS})
+    write_parquet(frame, path, {})
+    with pq.ParquetFile(path) as file, path.open("rb") as pages:
+        assert _Table(file, pages, 10**12).least() > 2 * ROWS * (40 + 8 + 8)
+
+
 def test_columns_are_reckoned_also_where_there_are_no_rows(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({f"c{n}": pa.array([], pa.int8()) for n in range(1000)}), path)

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from lionproc.model import lenient
 from lionproc.model.lenient import leniently_read
 
 
@@ -37,3 +38,14 @@ def test_an_error_of_millions_of_escapes_is_not_looked_at_escape_by_escape(escap
 def test_a_raw_control_character_is_no_json_here_either():
     with pytest.raises(ValueError, match="control character"):
         leniently_read(b'{"message": "a\x1fb", "score": NaN}')
+
+
+def test_what_is_no_json_is_seen_at_its_beginning(monkeypatch):
+    """An error may be megabytes of a page, which would be looked through to its end again and again."""
+    monkeypatch.setattr(lenient, "_HALVES", None)
+    for said in (b"a\\u0041" * 1000, "<html>\\ud800", b"\xef\xbb\xbfeyJ", "", " +1"):
+        with pytest.raises(ValueError, match="begin as JSON"):
+            leniently_read(said)
+    assert leniently_read(b" NaN") is None
+    assert leniently_read("[-Infinity, Infinity]") == [None, None]
+    assert leniently_read(b"\xef\xbb\xbf[NaN]") == [None]
