@@ -13,6 +13,7 @@ have one, for that moment. Files of version 0.1 have it inside; they are read as
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -33,6 +34,8 @@ from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
 
+# Makes periods and intervals known to pyarrow, as `pd.read_parquet` does: else they are numbers.
+importlib.import_module("pandas.core.arrays.arrow.extension_types")
 _NAME = "lionproc.column"
 _ONE_HASH = "very many categories have one hash"  # and take hours to tell apart
 _NOTE = b"lionproc.dtype"  # in the metadata of a field

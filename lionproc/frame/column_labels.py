@@ -41,7 +41,7 @@ def check_names(schema: pa.Schema) -> None:
         return
     said = {each.get("field_name"): each["name"] for each in noted_by_pandas(schema)}
     names = [*schema.names, *said.values()]
-    if any(len(name or "") > LONGEST for name in names):
+    if any(isinstance(name, str) and len(name) > LONGEST for name in names):
         raise ValueError("the labels of a column are longer than any")
     if len(levels) > 1:
         index = {str(each) for each in noted_by_pandas(schema, "index_columns")}
@@ -60,7 +60,7 @@ def check_labels(columns: Index) -> None:
         ValueError: Very many have one hash.
     """
     for level in columns.levels if isinstance(columns, pd.MultiIndex) else [columns]:
-        if has_one_hash(level.tolist()) or has_one_place(level):
+        if has_one_hash(level.tolist()) or has_one_place(level.dropna()):
             raise ValueError("very many columns have labels of one hash")
 
 

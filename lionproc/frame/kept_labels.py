@@ -54,9 +54,10 @@ def kept_labels(columns: Index) -> bytes | None:
         ]
         note = json.dumps({"names": names, "held": packed(to_table(frame))}).encode()
         made = labels_of(note)
+        is_alike = made.equals(columns) or made.tolist() == columns.tolist()
     except Exception:  # noqa: BLE001  (labels may be any objects, and Arrow says it in many ways)
         return None
-    return note if made.equals(columns) or made.tolist() == columns.tolist() else None
+    return note if is_alike else None
 
 
 def labels_of(note: bytes) -> Index:
@@ -85,6 +86,8 @@ def _are_plain(columns: Index) -> bool:
         return False
     if columns.dtype == object:
         return all(isinstance(name, str | int | float) for name in columns)
+    if columns.hasnans:
+        return False
     return isinstance(columns.dtype, pd.StringDtype) or columns.dtype.kind in "iu"
 
 

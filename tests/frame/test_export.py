@@ -15,6 +15,7 @@ import tracemalloc
 import warnings
 from decimal import Decimal
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, Literal
 
 import numpy as np
@@ -1326,9 +1327,42 @@ def test_very_many_cells_that_are_none_of_the_categories_are_damage(tmp_path):
             assert read_parquet(tmp_path / "c.parquet")["c"].notna().sum() == 1
 
 
+def test_periods_and_intervals_are_read_in_a_process_that_has_read_nothing_before(tmp_path):
+    periods, intervals = pd.period_range("2024", periods=4, freq="M"), pd.interval_range(0, 4)
+    frames = {
+        "category": pd.DataFrame({"a": pd.Categorical(periods), "b": pd.Categorical(intervals)}),
+        "column": pd.DataFrame({"a": periods, "b": intervals}),
+        "index": pd.DataFrame({"a": range(4)}, index=periods),
+        "levels": pd.DataFrame({"a": range(4)}, index=[[1, 2, 3, 4], intervals]),
+        "labels": pd.DataFrame([range(4)], columns=periods),
+    }
+    for name, frame in frames.items():
+        write_parquet(frame, tmp_path / f"{name}.parquet", {})
+    code = f"""
+        import lionproc as lp
+        for name in {list(frames)}:
+            frame = lp.read_parquet(name + ".parquet")
+            cells = frame.reset_index(drop=True).to_numpy().tolist()
+            print(repr((frame.index.tolist(), frame.columns.tolist(), cells)))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = [
+        repr((each.index.tolist(), each.columns.tolist(), each.to_numpy().tolist()))
+        for each in frames.values()
+    ]
+    assert done.stdout.splitlines() == expected
+
+
 ODD_LABELS = {
     "booleans": pd.Index([True, False]),
     "missing": pd.Index([0.5, np.nan]),
+    "missing whole numbers": pd.Index([1, pd.NA], dtype="Int64"),
     "months": pd.period_range("2024", periods=2, freq="M"),
     "categories": pd.CategoricalIndex(["b", "a"]),
     "spans": pd.to_timedelta([1, 2], unit="h"),
@@ -1355,6 +1389,19 @@ def test_labels_of_columns_that_are_no_texts_come_back(tmp_path, kind):
     assert found.columns.names == columns.names
     assert found.to_numpy().tolist() == frame.to_numpy().tolist()
     assert len(pd.read_parquet(tmp_path / "odd.parquet")) == 2  # by names that are texts
+
+
+@pytest.mark.parametrize("missing", [pd.NA, pd.NaT, None, np.nan])
+def test_a_label_that_is_missing_among_others_is_written_as_before(tmp_path, missing):
+    frame = pd.DataFrame([[1, 2]], columns=pd.Index(["a", missing], dtype=object))
+    write_parquet(frame, tmp_path / "a.parquet", {})
+    assert read_parquet(tmp_path / "a.parquet").columns[0] == "a"
+
+
+def test_labels_that_are_floats_and_one_of_them_missing_are_read_as_pandas_wrote_them(tmp_path):
+    frame = pd.DataFrame([[1, 2]], columns=[0.5, np.nan])
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert repr(read_parquet(tmp_path / "a.parquet").columns.tolist()) == "[0.5, nan]"
 
 
 def test_labels_in_the_note_of_a_stranger_are_as_many_as_there_are_columns(tmp_path):
