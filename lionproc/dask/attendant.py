@@ -32,8 +32,8 @@ __all__ = ["Attendant"]
 TELL_S = 0.4
 MOST_FAILURES = 50  # of a partition that are told
 FIRST_S = 10.0  # to hear whether a partition is to begin at all
-MOMENT = 8  # times TELL_S, for others to begin
-FEW = 64  # rows of a partition that may all fail alike, though no other one has answers yet
+MOMENT = 5  # times TELL_S, for others to begin
+FEW = 32  # rows of a partition that may all fail alike, though no other one has answers yet
 WAITS = 150  # of TELL_S, a minute, for the first answer of others
 LAST_S = 2.0  # to hear how it ended
 GRACE_S = 2.0  # for what is in flight when nobody wants the answers, which are kept all the same
@@ -124,7 +124,8 @@ class Attendant:
             return False
         for waited in range(WAITS if self._question.partitions > 1 else 0):
             with contextlib.suppress(Exception):
-                heard = self._tell(self._run.stats).result(FIRST_S)
+                stats = replace(self._run.stats, state="failed", failed=self._run.stats.rows)
+                heard = self._tell(stats).result(FIRST_S)
                 if heard["others"] == ANSWERED:
                     return True
                 if heard["stopped"] or not self._is_wanted():

@@ -106,6 +106,9 @@ def _run(
 
 def _asked(job: PartitionJob, attendant: Attendant) -> pd.DataFrame:
     job.watch(attendant)
+    fault = job._plan.fault
+    if fault is not None and not attendant.is_to_go_on():
+        raise fault
     attendant.begin()
     job.begin()
     try:
@@ -113,7 +116,7 @@ def _asked(job: PartitionJob, attendant: Attendant) -> pd.DataFrame:
     except (FirstRowsFailedError, AccessError) as error:
         if attendant.is_to_go_on():
             raise _GoOnError from error
-        error.add_note(f"So it was in partition {job.number}, and no other one has answers.")
+        error.add_note(f"So it was in partition {job.number}.")
         raise
     finally:
         attendant.end()

@@ -39,7 +39,7 @@ _STANDS_ALONE: ContextVar[bool] = ContextVar("_STANDS_ALONE", default=True)
 
 @contextmanager
 def some_of_the_rows() -> Iterator[None]:
-    """What is planned in it are some rows of more: that all of them fail says nothing of the others."""
+    """What is planned in it are some rows of more: of a prompt that fails for the first is noted why."""
     token = _STANDS_ALONE.set(False)
     try:
         yield
@@ -108,8 +108,13 @@ class Plan:
             blank = pd.array([None] * self.rows, dtype="string")
             whole = assemble(frame, dict.fromkeys(names, blank), overwrite=True)
             self.saved_as = check_frame_can_be_saved(whole, names)
-        if _STANDS_ALONE.get():
+        self.fault: PromptError | None = None  # of the prompt, as it seems
+        try:
             self._try_first_rows()
+        except PromptError as error:
+            if _STANDS_ALONE.get():
+                raise
+            self.fault = error
 
     def again(self, options: Options) -> Plan:
         """The same for another run, which may be under way at the same time as this one.
