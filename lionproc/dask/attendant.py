@@ -34,7 +34,7 @@ MOST_FAILURES = 50  # of a partition that are told
 FIRST_S = 10.0  # to hear whether a partition is to begin at all
 MOMENT = 5  # times TELL_S, for others to begin
 FEW = 32  # rows of a partition that may all fail alike, though no other one has answers yet
-WAITS = 150  # of TELL_S, a minute, for the first answer of others
+WAIT_S = 60.0  # for the first answer of others
 LAST_S = 2.0  # to hear how it ended
 GRACE_S = 2.0  # for what is in flight when nobody wants the answers, which are kept all the same
 
@@ -122,16 +122,17 @@ class Attendant:
         """
         if self._again:
             return False
-        for waited in range(WAITS if self._question.partitions > 1 else 0):
+        until = time.monotonic() + (WAIT_S if self._question.partitions > 1 else 0.0)
+        stats = replace(self._run.stats, state="failed", failed=self._run.stats.rows)
+        looks = 0
+        while self._is_wanted() and time.monotonic() < until:
             with contextlib.suppress(Exception):
-                stats = replace(self._run.stats, state="failed", failed=self._run.stats.rows)
                 heard = self._tell(stats).result(FIRST_S)
-                if heard["others"] == ANSWERED:
-                    return True
-                if heard["stopped"] or not self._is_wanted():
-                    return False
-                if heard["others"] != ASKED and waited >= MOMENT:
-                    return not heard["others"] and self._run.stats.rows <= FEW
+                if heard["others"] == ANSWERED or heard["stopped"]:
+                    return not heard["stopped"]
+                if heard["others"] != ASKED and looks >= MOMENT:
+                    return not heard["others"] and stats.rows <= FEW
+                looks += 1
             time.sleep(TELL_S)
         return False
 

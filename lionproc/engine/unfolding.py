@@ -45,10 +45,11 @@ def room_of_texts(content: bytes) -> int:
         content: The text.
 
     Example:
-        >>> room_of_texts(b'["ab", "c"]')
-        128
+        >>> room_of_texts(b'["ab", "c"]'), room_of_texts(b'{"name": "ab"}')
+        (128, 64)
     """
-    return _TEXT * (content.count(b'"') // 2)
+    names = content.count(b'":')  # of which there is one for all objects
+    return _TEXT * max(content.count(b'"') // 2 - names, 0)
 
 
 def unfolds(content: bytes, spare: int) -> bool:

@@ -27,7 +27,7 @@ from lionproc.frame.arrow_stream import packed, unpacked
 from lionproc.frame.distinct import codes_in
 from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
 from lionproc.frame.index_levels import index_of, levels_of
-from lionproc.frame.notes import noted_by_pandas, whole_note
+from lionproc.frame.notes import DTYPE, noted_by_pandas, whole_note
 from lionproc.frame.pandas_hash import Index, has_one_place
 from lionproc.frame.parquet_dictionary import are_quick
 from lionproc.model.one_hash import has_one_hash
@@ -38,7 +38,6 @@ __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
 importlib.import_module("pandas.core.arrays.arrow.extension_types")
 _NAME = "lionproc.column"
 _ONE_HASH = "very many categories have one hash"  # and take hours to tell apart
-_NOTE = b"lionproc.dtype"  # in the metadata of a field
 Arrow: TypeAlias = Any  # an Arrow array or chunked array: stubs for these differ too much
 _untyped: Any = pa
 
@@ -183,7 +182,7 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     table = _noted(table)
     typed: dict[int, tuple[pa.Field, Arrow]] = {}
     for place, field in enumerate(table.schema):
-        note = (field.metadata or {}).get(_NOTE)
+        note = (field.metadata or {}).get(DTYPE)
         if note is not None:
             saved = SavedDtype.__arrow_ext_deserialize__(field.type, note)
             chunks = table.column(place).chunks
@@ -231,7 +230,7 @@ def _noted(table: pa.Table) -> pa.Table:
         field = schema.field(place)
         if not pa.types.is_dictionary(field.type):
             noted[place] = (
-                field.with_metadata({_NOTE: _note({"kind": "arrow"})}),
+                field.with_metadata({DTYPE: _note({"kind": "arrow"})}),
                 table.column(place),
             )
     kept = {**schema.metadata, b"pandas": json.dumps(metadata).encode()}
@@ -279,7 +278,7 @@ class _Column(NamedTuple):
 
     def field(self, name: str) -> pa.Field:
         """The field of the column, with its note."""
-        return pa.field(name, self.arrow.type, metadata={_NOTE: _note(self.dtype)})
+        return pa.field(name, self.arrow.type, metadata={DTYPE: _note(self.dtype)})
 
 
 def _note(dtype: Mapping[str, object]) -> bytes:

@@ -77,6 +77,8 @@ def labels_of(note: bytes) -> Index:
         level: Index = pd.Index(
             frame.iloc[:, place], dtype=frame.dtypes.iloc[place], tupleize_cols=False
         )
+        for label in level:
+            hash(label)  # pandas takes lists for labels, and fails at the first look at them
         levels.append(level.rename(name))
     return levels[0] if len(levels) == 1 else index_of(levels)
 

@@ -11,8 +11,9 @@ from lionproc.engine.json_bounds import bounded, read_json
 from lionproc.engine.unfolding import unfolds
 from lionproc.frame.dtype_names import has_plain_zones
 
-__all__ = ["FACTS", "SPARE", "check_schema", "noted_by_pandas", "whole_note"]
+__all__ = ["DTYPE", "FACTS", "SPARE", "check_schema", "noted_by_pandas", "whole_note"]
 
+DTYPE: Final = b"lionproc.dtype"  # of a field: what its dtype is, where Arrow has no such one
 FACTS: Final = b"lionproc"  # facts of the run: those that unfold are none, and spoil no answers
 _JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{\"\-\d]")  # how it begins
 SPARE: Final = 2**26  # bytes of memory for a note, beyond those in proportion to its length

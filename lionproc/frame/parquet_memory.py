@@ -23,6 +23,7 @@ from lionproc.engine.regular_file import bytes_of
 from lionproc.engine.spare_memory import spare_memory
 from lionproc.engine.trusted import is_trusted
 from lionproc.errors import ConfigurationError
+from lionproc.frame.notes import DTYPE
 from lionproc.frame.parquet_pages import Chunk, chunk_of
 from lionproc.frame.place import Remote
 
@@ -247,7 +248,7 @@ class _Leaf(NamedTuple):
 
 def _leaves_of(field: pa.Field) -> Iterator[_Leaf]:
     """Those of a column; where a note says that it is one of categories, these are told apart."""
-    return _leaves(field.type, made=_TOLD_APART if field.metadata else 0)
+    return _leaves(field.type, made=_TOLD_APART if DTYPE in (field.metadata or {}) else 0)
 
 
 def _leaves(
