@@ -55,7 +55,6 @@ class Attendant:
 
     Attributes:
         unwanted: True if the run was ended because nobody wants it any more.
-        vouched: True once the run was told that rows of another partition were answered.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class Attendant:
         self._told_at = 0.0
         self._shares_budget = question.budget is not None and worker is not None
         self._paused = False
-        self._stopped = self.vouched = False
+        self._stopped = self._vouched = False
         self._concurrency: int | None = None  # as it was wanted last
         self._asked: Future[dict[str, Any]] = Future()  # what was told last, and its answer
         self._last: Future[dict[str, Any]] | None = None  # what was told at the end
@@ -187,8 +186,8 @@ class Attendant:
             self._concurrency = concurrency
             for each in singles_of(self._question.model):
                 each.connect().limiter.limits.update(concurrency=concurrency)
-        if (wanted["others"] == ANSWERED or self._again) and not self.vouched:
-            self.vouched = True
+        if (wanted["others"] == ANSWERED or self._again) and not self._vouched:
+            self._vouched = True
             self._run.vouch()
         if wanted["stopped"] and not self._stopped:
             self._stopped = True

@@ -94,7 +94,10 @@ def _run(
         place = None if question.save is None else Part(question, number, job)
         out = None if place is None else place.read()
         if out is None:
-            out = _asked(job, Attendant(job, worker, question, number, again=again))
+            attendant = Attendant(job, worker, question, number, again=again)
+            if plan.fault is not None and not again:
+                raise _GoOnError if attendant.is_to_go_on() else plan.fault
+            out = _asked(job, attendant)
             if place is not None:
                 place.write(out)
     finally:
@@ -106,9 +109,6 @@ def _run(
 
 def _asked(job: PartitionJob, attendant: Attendant) -> pd.DataFrame:
     job.watch(attendant)
-    fault = job._plan.fault
-    if fault is not None and not attendant.is_to_go_on():
-        raise fault
     attendant.begin()
     job.begin()
     try:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from distributed import SchedulerPlugin
 
 from lionproc.dask.killed import warn_if_killed
-from lionproc.dask.work import Works, summed
+from lionproc.dask.work import Work, Works, summed
 from lionproc.engine.lease_budget import LeaseBudget
 from lionproc.engine.lease_messages import Ask
 
@@ -134,15 +135,16 @@ class LionprocPlugin(SchedulerPlugin):
         work = self._works.of(question)
         names = self._of_question.get(question, ())
         limits = next((self._budgets[name].effective() for name in names), ())
-        failures = (await self.failures(question))[:MOST_SHOWN]
+        failures = list(islice(_failures_of(work), MOST_SHOWN))
         seen = summed(work.runs.values())
         return {**seen, "limits": limits, "failures": failures, "reached": work.reached}
 
     async def failures(self, question: str) -> list[dict[str, Any]]:
         """The first rows that failed in each partition."""
-        work = self._works.of(question)
-        return [
-            {"partition": number, **failure}
-            for number, failures in sorted(work.failures.items())
-            for failure in failures
-        ]
+        return list(_failures_of(self._works.of(question)))
+
+
+def _failures_of(work: Work) -> Iterator[dict[str, Any]]:
+    for number in sorted(work.failures):
+        for failure in work.failures[number]:
+            yield {"partition": number, **failure}

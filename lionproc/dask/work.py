@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lionproc.dask.ledger import Ledger, Run
 from lionproc.engine.budget import Budget
 from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.outlay import Spending
@@ -23,7 +24,6 @@ ANSWERED: Final = "answered"
 ASKED: Final = "asked"
 FAILED: Final = "failed"
 LOST: Final = "lost"  # the state of a run whose worker has gone
-MOST_OF_REST: Final = 0.5  # of a budget, that one run has at a time
 OF_ROWS: Final = ("rows", "answered", "cached", "skipped", "failed", "in_flight", "queued")
 OF_REQUESTS: Final = (
     *("sent", "retried", "throttled", "prompt_tokens", "completion_tokens", "guessed", "usd"),
@@ -44,7 +44,7 @@ class Work:
             the others were on workers that have gone.
         failures: Of each partition, the first rows that failed.
         answered: Two partitions with answers, or those that there are.
-        shares: Of each run, what it may spend of the budget until it tells again.
+        ledger: What each run has spent, and its share of the budget.
         group: What the runs of this process share where there is no cluster: the budget of all.
     """
 
@@ -55,7 +55,7 @@ class Work:
     runs: dict[int, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     failures: dict[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     answered: set[int] = field(default_factory=set)
-    shares: dict[tuple[int, str], Spending] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
     group: BudgetGroup = field(default_factory=BudgetGroup)
 
     def begin(self, number: int, *, again: bool = False) -> BudgetGroup:
@@ -70,8 +70,8 @@ class Work:
         if self.runs.get(number) and not again and not self._under_way():
             self.runs.clear()
             self.failures.clear()
-            self.shares.clear()
             self.answered.clear()
+            self.ledger = Ledger()
             self.stopped, self.reached = False, ""
             self.group = BudgetGroup()
         return self.group
@@ -107,12 +107,18 @@ class Work:
         known = self.runs.setdefault(number, {})
         was = known.get(run)
         if was is None or was["state"] in UNDER_WAY or stats["state"] not in UNDER_WAY:
-            known[run] = stats  # what was said before its end may come after it
+            self._note(number, run, stats)  # what was said before its end may come after it
         if failures:
             self.failures[number] = failures
         if stats["answered"] and len(self.answered) < 2:
             self.answered.add(number)
-        elsewhere = Spending() if budget is None else self._heed(Budget(**budget), number, run)  # type: ignore[arg-type]
+        elsewhere = Spending()
+        if budget is not None:
+            bounds = Budget(**budget)  # type: ignore[arg-type]
+            if not self.reached:
+                self.reached = self.ledger.reached(bounds)
+                self.stopped = self.stopped or bool(self.reached)
+            elsewhere = self.ledger.divide(bounds, Run(number, run))
         return {
             "paused": self.paused,
             "stopped": self.stopped,
@@ -120,6 +126,11 @@ class Work:
             "elsewhere": elsewhere,
             "others": self._others(number),
         }
+
+    def _note(self, number: int, run: str, stats: Mapping[str, Any]) -> None:
+        self.runs[number][run] = stats
+        has_ended = stats["state"] not in UNDER_WAY
+        self.ledger.write(Run(number, run), Spending(*stats["spending"]), has_ended=has_ended)
 
     def _others(self, number: int) -> str:
         if self.answered - {number}:
@@ -135,48 +146,16 @@ class Work:
         Args:
             worker: Its address.
         """
-        for runs in self.runs.values():
+        for number, runs in self.runs.items():
             for run, stats in runs.items():
                 if stats["state"] in UNDER_WAY and stats.get("worker") == worker:
                     spent = Spending(*stats["spending"]).given_up()
-                    runs[run] = {**stats, "state": LOST, "in_flight": 0, "spending": spent}
+                    lost = {**stats, "state": LOST, "in_flight": 0, "spending": spent}
+                    self._note(number, run, lost)
 
     def _under_way(self) -> bool:
         lasts = (list(runs.values())[-1] for runs in self.runs.values())
         return any(last["state"] in UNDER_WAY for last in lasts)
-
-    def _heed(self, budget: Budget, number: int, run: str) -> Spending:
-        """Stop all if the budget is reached, and divide what is left.
-
-        Each run has its share until it tells the next time, and part of the rest is kept for those
-        that have not told yet: else each of them would send for all of it at once.
-
-        Args:
-            budget: The bounds of all together.
-            number: The partition of the run that asks.
-            run: Its id.
-
-        Returns:
-            What all others have spent, and what is theirs of the rest.
-        """
-        own, elsewhere, under_way = Spending(), Spending(), 1
-        for partition, runs in self.runs.items():
-            for name, stats in runs.items():
-                spending = Spending(*stats["spending"])
-                if (partition, name) == (number, run):
-                    own = spending
-                    continue
-                elsewhere = elsewhere.plus(spending)
-                if stats["state"] in UNDER_WAY:
-                    under_way += 1
-                    elsewhere = elsewhere.plus(self.shares.get((partition, name), Spending()))
-        spent = own.plus(elsewhere)
-        if not self.reached:
-            self.reached = budget.reached(usd=spent.usd, tokens=spent.tokens, requests=spent.sent)
-            self.stopped = self.stopped or bool(self.reached)
-        others = spent.share_of_rest(budget, 1 - min(1 / under_way, MOST_OF_REST))
-        self.shares[number, run] = spent.plus(others).share_of_rest(budget, 1.0)
-        return elsewhere.plus(others)
 
 
 class Works:

@@ -614,7 +614,7 @@ def test_what_a_run_said_before_its_end_and_comes_after_it_counts_no_more(dd):
     work = Work()
     for state, answered in (("running", 2), ("done", 9), ("running", 5)):
         stats = asdict(RunStats(state=state, rows=9, answered=answered, sent=answered))
-        work.hear(0, "a run", {**stats, "errors": {}})
+        work.hear(0, "a run", {**stats, "errors": {}, "spending": Spending(sent=answered)})
     total = summed(work.runs.values())
     assert (total["answered"], total["sent"], total["ended"]) == (9, 9, 1)
 
@@ -653,6 +653,38 @@ def test_runs_of_a_cluster_have_each_a_part_of_what_a_budget_leaves(dd):
     work.hear(**told(0, "done", usd=2.0, tokens=200), budget=bounds)
     second = work.hear(**told(1), budget=bounds)["elsewhere"]
     assert second == Spending(2.0, 200, pledged_usd=4.0, pledged_tokens=400)
+
+
+def test_a_budget_is_told_in_as_few_steps_with_thousands_of_partitions_as_with_a_few(
+    dd, monkeypatch
+):
+    from lionproc.dask.work import Work
+
+    steps, plus = [], Spending.plus
+    monkeypatch.setattr(Spending, "plus", lambda *both: steps.append(1) or plus(*both))
+    taken = set()
+    for count in (10, 3_000):
+        work = Work()
+        for number in range(count):
+            for state in ("running", "done"):
+                steps.clear()
+                heard = work.hear(**told(number, state, sent=2), budget={"requests": 10_000})
+                taken.add(len(steps))
+        assert heard["elsewhere"] == Spending()  # who has ended has no share
+        assert work.hear(**told(count), budget={"requests": 10_000})["elsewhere"].sent == 2 * count
+    assert max(taken) < 12
+
+
+def test_a_run_that_was_lost_and_ends_all_the_same_counts_as_it_has_ended(dd):
+    from lionproc.dask.work import Works
+
+    works, bounds = Works(), {"requests": 10}
+    works.hear("q", **told(0, sent=2, pledged_usd=3.0, in_flight=2), budget=bounds)
+    works.lose("worker 0")
+    works.hear("q", **told(1, "done", sent=1), budget=bounds)
+    works.hear("q", **told(0, "done", sent=4), budget=bounds)
+    elsewhere = works.hear("q", **told(2), budget=bounds)["elsewhere"]
+    assert (elsewhere.sent, elsewhere.usd, elsewhere.pledged_requests) == (5, 0.0, 2)
 
 
 def test_what_a_worker_had_in_flight_when_it_went_counts_as_spent_and_holds_nobody(dd):
