@@ -128,7 +128,7 @@ class Attendant:
             with contextlib.suppress(Exception):
                 heard = self._tell(stats).result(FIRST_S)
                 if heard["others"] == ANSWERED or heard["stopped"]:
-                    return not heard["stopped"]
+                    return bool(heard["others"] == ANSWERED)  # if all has stopped, it sends nothing
                 if heard["others"] != ASKED and looks >= MOMENT:
                     return not heard["others"] and stats.rows <= FEW
                 looks += 1

@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 from lionproc.engine.budget import Budget
 from lionproc.engine.outlay import Spending
 
-__all__ = ["Ledger", "Run"]
+__all__ = ["Ledger", "PartitionRun"]
 
 MOST_OF_REST: Final = 0.5  # of a budget, that one run has at a time
 
 
-class Run(NamedTuple):
+class PartitionRun(NamedTuple):
     """A run of a partition.
 
     Attributes:
@@ -34,12 +34,12 @@ class Ledger:
     """What each run has spent, and what it may spend until it tells again."""
 
     def __init__(self) -> None:
-        self._under_way: dict[Run, Spending] = {}
-        self._shares: dict[Run, Spending] = {}  # of those that are under way
-        self._ended: dict[Run, Spending] = {}
+        self._under_way: dict[PartitionRun, Spending] = {}
+        self._shares: dict[PartitionRun, Spending] = {}  # of those that are under way
+        self._ended: dict[PartitionRun, Spending] = {}
         self._of_ended = Spending()
 
-    def write(self, run: Run, spending: Spending, *, has_ended: bool) -> None:
+    def write(self, run: PartitionRun, spending: Spending, *, has_ended: bool) -> None:
         """A run tells what it has spent so far.
 
         Args:
@@ -69,7 +69,7 @@ class Ledger:
         spent = self._spent()
         return budget.reached(usd=spent.usd, tokens=spent.tokens, requests=spent.sent)
 
-    def divide(self, budget: Budget, run: Run) -> Spending:
+    def divide(self, budget: Budget, run: PartitionRun) -> Spending:
         """Give a run its share of what is left of the budget.
 
         Each run has its share until it tells the next time, and part of the rest is kept for those

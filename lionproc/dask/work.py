@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from lionproc.dask.ledger import Ledger, Run
+from lionproc.dask.ledger import Ledger, PartitionRun
 from lionproc.engine.budget import Budget
 from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.outlay import Spending
@@ -118,7 +118,7 @@ class Work:
             if not self.reached:
                 self.reached = self.ledger.reached(bounds)
                 self.stopped = self.stopped or bool(self.reached)
-            elsewhere = self.ledger.divide(bounds, Run(number, run))
+            elsewhere = self.ledger.divide(bounds, PartitionRun(number, run))
         return {
             "paused": self.paused,
             "stopped": self.stopped,
@@ -130,7 +130,9 @@ class Work:
     def _note(self, number: int, run: str, stats: Mapping[str, Any]) -> None:
         self.runs[number][run] = stats
         has_ended = stats["state"] not in UNDER_WAY
-        self.ledger.write(Run(number, run), Spending(*stats["spending"]), has_ended=has_ended)
+        self.ledger.write(
+            PartitionRun(number, run), Spending(*stats["spending"]), has_ended=has_ended
+        )
 
     def _others(self, number: int) -> str:
         if self.answered - {number}:

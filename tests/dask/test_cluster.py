@@ -452,10 +452,14 @@ def test_rows_that_failed_are_told_once_of_all_partitions(client, dd, model, cap
         job.result(60)  # and says it no more
 
 
-def test_a_budget_stops_all_workers(client, server, model, ddf):
+@pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")
+@pytest.mark.parametrize("fails", [range(0), range(6)])
+def test_a_budget_stops_all_workers(client, server, model, ddf, fails):
+    """Also those whose first prompts fail, and whose run goes on as the others have answers."""
     limits = lp.Limits(requests_per_minute=1_200, concurrency=CONCURRENCY, adapt=False)
     how = {"model": model, "limits": limits, "budget": lp.Budget(requests=20), "progress": False}
-    job = ddf.llm.start("Bound {text}", "a", **how)
+    fails = list(fails)
+    job = ddf.llm.start(lambda row: 5 if row["n"] in fails else f"Bound {row['text']}", "a", **how)
     with pytest.warns(BudgetWarning, match=r"20 requests was reached, so \d+ of 60 rows"):
         job.result(60)
     assert job.result(60)["a"].count().compute() == server.counters.total
