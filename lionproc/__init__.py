@@ -137,6 +137,8 @@ def __getattr__(name: str) -> _Any:
         raise AttributeError(f"module 'lionproc' has no attribute {name!r}")
     from importlib import import_module
 
+    if _LATER[name].startswith("frame."):
+        import_module("pandas")  # puts `.llm` there, with modules that must not be half made then
     module = import_module(f"lionproc.{_LATER[name]}")
     found = module if name == "types" else getattr(module, name)
     globals()[name] = found

@@ -354,6 +354,16 @@ def test_pandas_is_imported_when_somebody_wants_it_and_has_the_accessors_then():
     assert read == f"True {again}"
 
 
+@pytest.mark.parametrize(
+    "name", ["register", "read_parquet", "read_review", "Job", "runs", "types"]
+)
+def test_any_name_can_be_the_first_that_is_used_before_anybody_imports_pandas(name):
+    code = (
+        f"import lionproc\nlionproc.{name}\nimport pandas\nprint(pandas.DataFrame.llm is not None)"
+    )
+    assert run(code) == "True\n"
+
+
 def test_an_import_of_pandas_that_failed_may_succeed_the_next_time(tmp_path):
     """As in a notebook: it is not installed, or broken, and mended while the kernel lives."""
     (tmp_path / "pandas.py").write_text("raise RuntimeError('broken')")

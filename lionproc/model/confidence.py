@@ -20,12 +20,12 @@ others than the allowed ones are among them.
 from __future__ import annotations
 
 import json
+import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import islice
+from itertools import count, islice
 from operator import attrgetter
 from typing import Any
 
@@ -45,7 +45,32 @@ WAY_ON = (
     "the share of the majority."
 )
 SPARE = 16  # tokens besides one for each byte of a value: spaces before it, ends behind it
+_MOST_CHOICES = 100_000  # of all fields together; each takes up to two kilobytes
 _MOST_WEIGHED = 1_000_000  # answers that a reply's alternatives leave, all together
+
+
+class _Choices:
+    """How the answers of a place may be written, the likeliest way first.
+
+    Args:
+        members: The answers.
+    """
+
+    def __init__(self, members: Sequence[Any]) -> None:
+        self.size = len(members)
+        self.key = json.dumps(members)  # tells true from 1, and 1 from 1.0
+        self._rest = spellings_of(members)
+        self._made: list[Spelling] = []
+        self._lock = threading.Lock()  # replies are read in several threads
+
+    def __iter__(self) -> Iterator[Spelling]:
+        """Each way, made when it is needed first: of very many answers that takes some time."""
+        for number in count():
+            with self._lock:
+                self._made += islice(self._rest, max(0, number + 1 - len(self._made)))
+            if len(self._made) <= number:
+                return
+            yield self._made[number]
 
 
 class _Place:
@@ -62,12 +87,7 @@ class _Place:
         members: list[Any] = list(shape.members) if isinstance(shape, Choice) else [True, False]
         if _may_be_null(schema):
             members.append(None)
-        self._members = members
-
-    @cached_property
-    def spellings(self) -> Sequence[Spelling]:
-        """How the answers may be written; of very many it takes some time."""
-        return spellings_of(self._members)
+        self.choices = _Choices(members)
 
     def path(self, tokens: Sequence[Token], start: int, value: str) -> _Path | None:
         """How a reply came to the value that stands in it; None where nobody can say.
@@ -78,7 +98,7 @@ class _Place:
             value: The value as it stands there.
         """
         whole = value.encode("utf-8", "surrogatepass")
-        for spelling in self.spellings:
+        for spelling in self.choices:
             answer = spelling.possible(whole, ended=True)
             if answer.size == 1:
                 most = len(whole) + SPARE
@@ -242,6 +262,15 @@ class Confidences:
     def __init__(self, places: Mapping[str | None, _Place]) -> None:
         self._places = dict(places)
         self.names = tuple(places)
+        self._choices: dict[str, _Choices] = {}  # that several fields may have
+        for place in places.values():
+            place.choices = self._choices.setdefault(place.choices.key, place.choices)
+        total = sum(choices.size for choices in self._choices.values())
+        if total > _MOST_CHOICES:
+            raise SchemaError(
+                f"The answers have {total:,} choices, and how sure a model is can be told of "
+                f"{_MOST_CHOICES:,} at most. {WAY_ON}"
+            )
 
     @classmethod
     def of(cls, answer: Answer) -> Confidences:
@@ -251,7 +280,7 @@ class Confidences:
             answer: The type of its answers.
 
         Raises:
-            SchemaError: None of it is a choice; the message says what works.
+            SchemaError: None of it is a choice, or there are far too many; the message says what works.
         """
         schema: Mapping[str, Any] = answer.json_schema or {}
         parts: Mapping[str, Any] = schema.get("properties", {})
@@ -273,8 +302,8 @@ class Confidences:
 
     def prepared(self) -> Confidences:
         """The same, with what the first reply would wait for, and with it all others, made now."""
-        for place in self._places.values():
-            _ = place.spellings
+        for choices in self._choices.values():
+            next(iter(choices))
         return self
 
     def read(self, data: object, said: str) -> tuple[float | None, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,11 +151,14 @@ def _ends_itself(text: bytes) -> bool:
     return len(text) > 1 and text.endswith(b'"')
 
 
-def spellings_of(members: Sequence[Any]) -> list[Spelling]:
+def spellings_of(members: Sequence[Any]) -> Iterator[Spelling]:
     """How answers may be written in a reply, the likeliest way first; of very many it takes time.
 
     Args:
         members: The answers: texts, numbers, true and false, None.
+
+    Yields:
+        One way after the other, each made when it is asked for.
     """
     plain = [_written(member, ascii=False) for member in members]
     escaped = [_written(member, ascii=True) for member in members]
@@ -164,9 +167,9 @@ def spellings_of(members: Sequence[Any]) -> list[Spelling]:
     if escaped != plain:
         found.append((escaped, _ENDS))
     found.append(([(word.encode("utf-8", "replace"),) for word in words], SPACE))
-    return [
-        Spelling(texts, ends, change) for change in (bytes, bytes.lower) for texts, ends in found
-    ]
+    for change in (bytes, bytes.lower):
+        for texts, ends in found:
+            yield Spelling(texts, ends, change)
 
 
 def _written(member: Any, *, ascii: bool) -> tuple[bytes, ...]:  # noqa: A002  (of JSON)

@@ -33,9 +33,9 @@ __all__ = [
     "vet",
 ]
 
-# Characters of JSON, which each request would have with it: those of a million tokens, which is what the
-# largest models take. OpenAI takes 120,000 of names and values.
-LARGEST_SCHEMA = 4_000_000
+# Characters of JSON, which each request would have with it: those of a quarter of a million tokens.
+# OpenAI takes 120,000 of names and values.
+LARGEST_SCHEMA = 1_000_000
 
 LABELS = 200  # of an enumeration that count as a part
 LONG_DATA = 5000  # characters of names and values of a part that count as another

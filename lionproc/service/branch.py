@@ -70,6 +70,7 @@ class Branch:
         self.model: Model | None = None if model is None else Model.of(model)
         self._history: list[dict[str, str]] = []
         self._sent_from = 0  # the first message of the history that is sent along
+        self._cut_from = 0  # where that began the last time that an answer was cut off
 
     def add_model(self, model: Model | str) -> Self:
         """Set the model that answers from now on. Returns the branch."""
@@ -101,7 +102,7 @@ class Branch:
             ConfigurationError: There is no model, or an argument is invalid.
         """
         length = len(self._history)
-        start = self._sent_from
+        start = sent_from = self._sent_from
         if self.max_turns is not None:
             start = max(start, length - 2 * self.max_turns)
         retried_shorter = {Kind.CONTEXT_LENGTH}
@@ -117,14 +118,17 @@ class Branch:
             except CallError as error:
                 if error.kind not in retried_shorter or not history:
                     raise
-                retried_shorter.discard(
-                    Kind.TRUNCATED
-                )  # once: the second time the answer itself is too long
-                start += _older_half(history)
-                self._sent_from = max(self._sent_from, start)
+                if error.kind is Kind.TRUNCATED:
+                    retried_shorter.discard(error.kind)  # the second time the answer is too long
+                    start = min(max(start, self._cut_from), length - 1)
+                start += _older_half(self._history[start:length])
+                self._cut_from = start if error.kind is Kind.TRUNCATED else self._cut_from
+                sent_from = start
                 log.warning(
                     "a conversation is longer than the model reads; its latest part is sent"
                 )
+        self._sent_from = max(self._sent_from, sent_from)  # now that there is an answer to it
+        self._cut_from = 0
         content = answer if isinstance(answer, str) else to_json(answer).decode()
         self._history += [
             {"role": "user", "content": text},
@@ -208,18 +212,18 @@ class Branch:
             )
         self.system = systems[0]["content"] if systems else None
         self._history = [message for message in checked if message["role"] != "system"]
-        self._sent_from = 0
+        self._sent_from = self._cut_from = 0
 
     def clear(self) -> None:
         """Forget the conversation; the system prompt stays."""
         self._history = []
-        self._sent_from = 0
+        self._sent_from = self._cut_from = 0
 
     def copy(self) -> Branch:
         """A branch with the same messages so far, which continues independently."""
         other = Branch(self.name, self.system, model=self.model, max_turns=self.max_turns)
         other._history = [dict(message) for message in self._history]
-        other._sent_from = self._sent_from
+        other._sent_from, other._cut_from = self._sent_from, self._cut_from
         return other
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -100,7 +100,7 @@ class ComposedSession(Session):
         priority: float = 0,
     ) -> Event:
         """Send a call until a model has answered it or none can; see `Session.ask`."""
-        others = [each.asks_too(call) for each in self.sessions[1:]]
+        others = [await each.asks_too(call) for each in self.sessions[1:]]
         calls = [call, *others]
         leaf, event, before = await asyncio.to_thread(self._kept, calls, previous_key)
         while event is None:

@@ -236,11 +236,12 @@ class RequestRunner:
             await self._session.get().revive()
 
         async def run(request_id: str) -> None:
-            async with room_for(await self._store.size(request_id)):
+            async with room_for(await self._store.size(request_id)) as room:
                 if request_id in self._tasks or self._session.stopped:
                     return
                 record = await self._store.take_over(request_id, statuses)
                 if record is not None:
+                    await room.for_schema(record.get("schema"))
                     results[request_id] = await self.start(record, schema_for(record))
 
         await for_each(ids, RESUMED_AT_ONCE, run, lambda: not self._session.stopped)

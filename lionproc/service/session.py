@@ -29,10 +29,10 @@ from lionproc.model.connection import Connection
 from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
 from lionproc.model.model import Model
 from lionproc.model.wire import Wire, mask_together
+from lionproc.service.builders import Builders, made_meanwhile
 
 log = logging.getLogger("lionproc.service")
 CLOSED = "It was closed meanwhile: resume() goes on."
-MAX_BUILDERS = 256  # answer types whose request builder is remembered
 
 
 @dataclass(slots=True)
@@ -94,8 +94,8 @@ class Session:
         self._opening = asyncio.Lock()
         self._closed = False  # until somebody asks anew
         self._connection: Connection | None = None
-        self._builders: dict[Hashable, RequestBuilder] = {}
-        self._by_answer: dict[int, RequestBuilder] = {}  # by the id of the answer type
+        self._builders = Builders()
+        self._by_answer = Builders()  # by the id of the answer type
         self._resources = _Resources()
         weakref.finalize(self, _close_unused, self._resources).atexit = False
         _sessions.add(self)
@@ -146,7 +146,7 @@ class Session:
         made.must_tell = self._must_tell
         return made
 
-    def _builder(self, connection: Connection, schema: object) -> RequestBuilder:
+    async def _builder(self, connection: Connection, schema: object) -> RequestBuilder:
         """What builds requests for answers of a type.
 
         Raises:
@@ -159,10 +159,9 @@ class Session:
         except TypeError:  # a type without a hash cannot be remembered
             return self._made(connection, Answer.of(schema))
         if known is None or known.connection is not connection:
-            known = self._made(connection, Answer.of(schema))
-            if len(self._builders) >= MAX_BUILDERS:
-                self._builders.clear()
-            self._builders[key] = known
+            size = len(key) if isinstance(key, bytes) else 0
+            known = await made_meanwhile(size, lambda: self._made(connection, Answer.of(schema)))
+            self._builders.keep(key, known, size)
         return known
 
     async def call(
@@ -183,7 +182,7 @@ class Session:
         """
         self._must_be_open()
         connection = await self.open()
-        builder = self._builder(connection, schema)
+        builder = await self._builder(connection, schema)
         builder.for_others = self._for_others
         try:
             return builder.ask(messages, occurrence)
@@ -202,22 +201,23 @@ class Session:
             schema: As for `call`.
             occurrence: As for `call`.
         """
-        return self._builder(await self.open(), schema).question(messages, occurrence)
+        builder = await self._builder(await self.open(), schema)
+        return builder.question(messages, occurrence)
 
-    def asks_too(self, call: ModelCall) -> ModelCall:
+    async def asks_too(self, call: ModelCall) -> ModelCall:
         """The call that asks this session's model what another one was asked; it is open.
 
         Args:
             call: Of a session that is `for_others`.
         """
         assert self._connection is not None  # noqa: S101  (it was opened)
-        builder = self._by_answer.get(id(call.answer))
-        if builder is None or builder.connection is not self._connection:
-            builder = self._made(self._connection, call.answer)
+        connection, answer = self._connection, call.answer
+        builder = self._by_answer.get(id(answer))
+        if builder is None or builder.connection is not connection:
+            size = len(to_json(answer.json_schema or {}))
+            builder = await made_meanwhile(size, lambda: self._made(connection, answer))
             builder.for_others = True
-            if len(self._by_answer) >= MAX_BUILDERS:
-                self._by_answer.clear()
-            self._by_answer[id(call.answer)] = builder
+            self._by_answer.keep(id(answer), builder, size)
         return builder.ask_too(call)
 
     @property

@@ -4,6 +4,7 @@ import enum
 import json
 import math
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from lionproc.errors import SchemaError
+from lionproc.model import confidence
 from lionproc.model.answer import Answer
 from lionproc.model.chat_completion import text_of
 from lionproc.model.confidence import Confidences, confidence_of
@@ -246,6 +248,29 @@ def test_many_labels_of_one_beginning_take_no_room_for_each_way_to_write_it():
     assert len(cased) > 150
     assert len(found) == 1
     assert peak < 1_000 * len(cased)  # a set of these labels is 130,000 bytes
+
+
+def test_choices_that_several_fields_have_are_kept_once_and_their_rarer_spellings_when_they_come(
+    monkeypatch,
+):
+    part = {"enum": [1, 2, "é"]}
+    names = [f"f{number}" for number in range(40)]
+    more = {"type": "object", "properties": dict.fromkeys(names, part), "required": names}
+    more["properties"]["other"] = {"enum": [1.0, 2, "é"]}
+    made = Confidences.of(Answer.of(more)).prepared()
+    assert len(made._choices) == 2
+    assert [len(choices._made) for choices in made._choices.values()] == [1, 1]
+    with ThreadPoolExecutor(4) as threads:
+        every = list(threads.map(list, list(made._choices.values()) * 4))
+    assert {len(each) for each in every} == {6}
+    assert len({id(each[0]) for each in every}) == 2
+
+
+def test_more_choices_than_can_be_told_apart_are_refused_with_the_way_on(monkeypatch):
+    monkeypatch.setattr(confidence, "_MOST_CHOICES", 5)
+    assert Confidences.of(Answer.of(Literal["a", "b", "c", "d", "e"])).names == (None,)
+    with pytest.raises(SchemaError, match=r"6 choices.*5 at most.*votes=5"):
+        Confidences.of(Answer.of(Literal["a", "b", "c", "d", "e", "f"]))
 
 
 def test_alternatives_that_leave_more_answers_than_can_be_weighed_leave_the_confidence_unknown():

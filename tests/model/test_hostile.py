@@ -881,7 +881,7 @@ def test_a_label_of_megabytes_is_not_told_whole():
 
 def test_a_schema_that_is_longer_than_any_model_can_be_asked_with_is_refused():
     long = {"type": "string", "description": "x" * LARGEST_SCHEMA}
-    with pytest.raises(SchemaError, match="would be sent with each request: at most 4,000,000"):
+    with pytest.raises(SchemaError, match="would be sent with each request: at most 1,000,000"):
         Answer.of(long)
     with pytest.raises(SchemaError, match="would be sent with each request"):
         made_of(long)

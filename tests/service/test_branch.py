@@ -135,6 +135,20 @@ async def test_a_text_that_is_too_long_by_itself_is_an_error(server, model):
     assert len(branch.messages) == 2
 
 
+@pytest.mark.parametrize("ends", ["context_length", "length"])
+async def test_after_a_turn_that_failed_for_its_length_all_of_the_conversation_is_sent_as_before(
+    server, model, ends
+):
+    branch = lp.Branch(model=model)
+    for number in range(4):
+        await branch.chat(f"turn {number}")
+    server.configure(faults=lambda body, _: ends if "novel" in str(body["messages"][-1]) else None)
+    with pytest.raises(CallError):
+        await branch.chat("a novel")
+    assert await branch.chat("turn 4") == "echo: turn 4"
+    assert sent(server)[-1] == branch.messages[:-1]
+
+
 async def test_a_conversation_is_saved_restored_copied_and_cleared(server, model, tmp_path):
     branch = lp.Branch("Editor", "You edit.", model=model, max_turns=3)
     await branch.chat("one")
