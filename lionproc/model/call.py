@@ -17,6 +17,7 @@ from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage
 from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
+from lionproc.model.as_json import to_json
 from lionproc.model.body import parsed
 from lionproc.model.canonical import SHAPE_NOTHING, canonical_messages, tail_of
 from lionproc.model.chat_completion import classify, text_of
@@ -34,6 +35,7 @@ from lionproc.model.usage import guess, tier_of
 from lionproc.model.validate import whole_characters
 
 KEY_BYTES = 16
+SCHEMA_TIMES = 24  # bytes of memory for a character of a schema, once it is compiled: measured
 _REFUSED = frozenset({Kind.BAD_REQUEST, Kind.ACCESS, Kind.FORBIDDEN, Kind.NOT_FOUND})
 LARGE = 2**18  # bytes of a body that are better not there twice
 REPLY_LENGTH = 500  # characters of a reply that will not do, for whoever looks at the failure
@@ -59,6 +61,7 @@ class RequestBuilder:
         ways: The builders of all ways to the model, where there are several; see `Connection`.
         others: What gives its calls the other keys that their answers may be kept under.
         rest: Bytes of a body behind its messages.
+        weight: The bytes of memory that it takes, roughly.
     """
 
     for_others: bool = False
@@ -113,6 +116,7 @@ class RequestBuilder:
         sent = connection.marked_in(fields)
         self._sent_tail = self._tail if sent == keyed else tail_of(sent)
         self.rest = len(self._sent_tail)
+        self.weight = SCHEMA_TIMES * len(to_json(answer.json_schema or {}))
         self.ways = tuple(
             RequestBuilder(way, params, answer, told, confidence=confidence)
             for way in connection.ways
@@ -273,6 +277,11 @@ class ModelCall:
     def size(self) -> int:
         """Bytes that it takes while it waits."""
         return len(self._begins)
+
+    @property
+    def shares(self) -> tuple[object, int]:
+        """What it has in common with other calls, and the bytes of memory that this takes."""
+        return self._recipe, self._recipe.weight
 
     @property
     def limiter(self) -> Limiter:

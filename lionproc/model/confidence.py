@@ -20,12 +20,11 @@ others than the allowed ones are among them.
 from __future__ import annotations
 
 import json
-import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -36,7 +35,7 @@ from lionproc.model.chat_completion import text_of
 from lionproc.model.fences import unfenced
 from lionproc.model.logprobs import NotToldError, Token, tokens_of, tokens_under
 from lionproc.model.shape import Boolean, Choice, Shape
-from lionproc.model.spelling import SPACE, Possible, Spelling, spellings_of
+from lionproc.model.spelling import SPACE, Choices, Possible, Spelling
 
 __all__ = ["WAY_ON", "Confidences", "confidence_of", "least_sure", "no_logprobs"]
 
@@ -47,30 +46,6 @@ WAY_ON = (
 SPARE = 16  # tokens besides one for each byte of a value: spaces before it, ends behind it
 _MOST_CHOICES = 100_000  # of all fields together; each takes up to two kilobytes
 _MOST_WEIGHED = 1_000_000  # answers that a reply's alternatives leave, all together
-
-
-class _Choices:
-    """How the answers of a place may be written, the likeliest way first.
-
-    Args:
-        members: The answers.
-    """
-
-    def __init__(self, members: Sequence[Any]) -> None:
-        self.size = len(members)
-        self.key = json.dumps(members)  # tells true from 1, and 1 from 1.0
-        self._rest = spellings_of(members)
-        self._made: list[Spelling] = []
-        self._lock = threading.Lock()  # replies are read in several threads
-
-    def __iter__(self) -> Iterator[Spelling]:
-        """Each way, made when it is needed first: of very many answers that takes some time."""
-        for number in count():
-            with self._lock:
-                self._made += islice(self._rest, max(0, number + 1 - len(self._made)))
-            if len(self._made) <= number:
-                return
-            yield self._made[number]
 
 
 class _Place:
@@ -87,7 +62,7 @@ class _Place:
         members: list[Any] = list(shape.members) if isinstance(shape, Choice) else [True, False]
         if _may_be_null(schema):
             members.append(None)
-        self.choices = _Choices(members)
+        self.choices = Choices(members)
 
     def path(self, tokens: Sequence[Token], start: int, value: str) -> _Path | None:
         """How a reply came to the value that stands in it; None where nobody can say.
@@ -262,7 +237,7 @@ class Confidences:
     def __init__(self, places: Mapping[str | None, _Place]) -> None:
         self._places = dict(places)
         self.names = tuple(places)
-        self._choices: dict[str, _Choices] = {}  # that several fields may have
+        self._choices: dict[str, Choices] = {}  # that several fields may have
         for place in places.values():
             place.choices = self._choices.setdefault(place.choices.key, place.choices)
         total = sum(choices.size for choices in self._choices.values())

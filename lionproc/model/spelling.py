@@ -8,13 +8,15 @@ begin alike stand together there, so what is still possible is a range, however 
 from __future__ import annotations
 
 import json
+import threading
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
-__all__ = ["SPACE", "Possible", "Spelling", "spellings_of"]
+__all__ = ["SPACE", "Choices", "Possible", "Spelling"]
 
 SPACE = b" \t\r\n"
 _ENDS = b",}] \t\r\n"  # what may stand behind a number or a word of JSON
@@ -151,15 +153,36 @@ def _ends_itself(text: bytes) -> bool:
     return len(text) > 1 and text.endswith(b'"')
 
 
-def spellings_of(members: Sequence[Any]) -> Iterator[Spelling]:
-    """How answers may be written in a reply, the likeliest way first; of very many it takes time.
+class Choices:
+    """How the answers of a place may be written, the likeliest way first.
 
     Args:
         members: The answers: texts, numbers, true and false, None.
 
-    Yields:
-        One way after the other, each made when it is asked for.
+    Attributes:
+        size: How many there are.
+        key: Equal for equal ones.
     """
+
+    def __init__(self, members: Sequence[Any]) -> None:
+        self.size = len(members)
+        self.key = json.dumps(members)  # tells true from 1, and 1 from 1.0
+        self._rest = _spellings_of(members)
+        self._made: list[Spelling] = []
+        self._lock = threading.Lock()  # replies are read in several threads
+
+    def __iter__(self) -> Iterator[Spelling]:
+        """Each way, made when it is needed first: of very many answers that takes some time."""
+        for number in count():
+            with self._lock:
+                self._made += islice(self._rest, max(0, number + 1 - len(self._made)))
+            if len(self._made) <= number:
+                return
+            yield self._made[number]
+
+
+def _spellings_of(members: Sequence[Any]) -> Iterator[Spelling]:
+    """The ways to write answers in a reply, the likeliest first, each made when it is asked for."""
     plain = [_written(member, ascii=False) for member in members]
     escaped = [_written(member, ascii=True) for member in members]
     words = [member if isinstance(member, str) else json.dumps(member) for member in members]

@@ -15,11 +15,11 @@ from weakref import WeakKeyDictionary
 
 from lionproc.engine.reply_room import LONG_BYTES, Held, ReplyRoom
 from lionproc.model.as_json import to_json
+from lionproc.model.call import SCHEMA_TIMES
 from lionproc.service.builders import LONG_SCHEMA
 
 __all__ = ["Room", "room_for"]
 
-SCHEMA_TIMES: Final = 24  # the length of a schema that it takes when it is compiled and kept
 ROOM_BYTES: Final = 64 * 2**20  # of all services of the process; one more may always be read
 
 

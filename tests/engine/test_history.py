@@ -31,6 +31,29 @@ def test_fewer_are_remembered_where_their_replies_are_long_but_one():
     assert names(history) == ["f"]
 
 
+def test_what_calls_have_in_common_counts_once_and_as_long_as_one_of_them_is_remembered():
+    history = History(100)
+    schemas = [object(), object(), object()]
+
+    def asked(name, schema):
+        event = finished(name, 5)
+        event.call.shares = schemas[schema], MOST_CHARACTERS // 2 - 200
+        history.append(event)
+
+    for name in "abcd":
+        asked(name, 0)
+    asked("e", 1)
+    assert names(history) == ["a", "b", "c", "d", "e"]
+    asked("f", 2)  # a third one is too much, and there is less of it when the first one is gone
+    assert names(history) == ["e", "f"]
+    asked("g", 0)
+    assert names(history) == ["f", "g"]
+    for number in range(200):
+        asked(str(number), 0)
+    assert len(history) == 100
+    assert history._size == 100 * 15 + MOST_CHARACTERS // 2 - 200
+
+
 def test_none_is_remembered_where_none_is_to_be():
     history = History(0)
     history.append(finished("a", 5))

@@ -143,3 +143,15 @@ async def test_what_builds_requests_for_a_long_schema_is_made_beside_the_loop_an
             await service.process_data({"text": "a"}, schema=choices(number))
         assert len(kept._all) <= 10_000 // 2000
         assert kept._length == sum(length for _, length in kept._all.values()) <= 10_000
+
+
+async def test_what_a_question_has_in_common_with_others_is_weighed_with_its_schema(server, model):
+    server.configure(answer=json.dumps({"a": "1 or 0"}))
+    options = {"model": model, "requests_per_minute": None, "max_tokens": None}
+    async with lp.ProcessingService("A", "weighed", **options) as service:
+        for _ in range(2):
+            await service.process_data({"text": "a"}, schema=choices(1))
+        one, other = service.executor.completed_events
+        (shared, weight), (too, _) = one.call.shares, other.call.shares
+        assert shared is too
+        assert weight > 20 * len(json.dumps(choices(1)))
