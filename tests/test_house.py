@@ -426,7 +426,8 @@ READ_AS_THEY_ARE = {
     "model/confidence.py": "bounded, and read value by value",
     "model/local.py": "a line of the child process",
     "model/local_server.py": "a line of the parent process",
-    "model/trial_process.py": "a line of the child process",
+    "engine/kept_process.py": "what a child process says",
+    "engine/kept_server.py": "within a child process, which may end",
     "model/trial_server.py": "within a child process, which may end",
     "testing/logprobs.py": "answers of the test server",
 }

@@ -91,10 +91,12 @@ def _run(
     assert isinstance(job, PartitionJob)  # noqa: S101  (for the type checker)
     job.number, job.watched = number, question.watched
     try:
+        attendant = Attendant(job, worker, question, number, again=again)
         place = None if question.save is None else Part(question, number, job)
         out = None if place is None else place.read()
-        if out is None:
-            attendant = Attendant(job, worker, question, number, again=again)
+        if place is not None and out is not None:
+            attendant.tell_of_part(place.answered)
+        else:
             if plan.fault is not None and not again:
                 raise _GoOnError if attendant.is_to_go_on() else plan.fault
             out = _asked(job, attendant)

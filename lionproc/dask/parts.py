@@ -29,8 +29,8 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.assemble import assemble
 from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
-from lionproc.frame.parquet_memory import MemoryBound
-from lionproc.frame.parquet_reader import PARTS, facts_of, read_source
+from lionproc.frame.parquet_reader import PARTS, facts_of, local_copy, read_source
+from lionproc.frame.parquet_trial import try_out
 from lionproc.frame.place import Remote, place_of
 from lionproc.frame.rows_digest import written
 from lionproc.frame.save_target import mixed_with, not_of, part_of, refuse_link
@@ -38,7 +38,6 @@ from lionproc.frame.save_target import mixed_with, not_of, part_of, refuse_link
 __all__ = ["Part"]
 
 log = logging.getLogger("lionproc")
-_PACKED = {"SNAPPY", "UNCOMPRESSED"}  # to a twentieth at most
 DIGEST = "part"  # in the facts: of all that the name says, and more of it
 QUESTION = "question"  # in the facts: the token of the one that it was written for
 
@@ -82,6 +81,11 @@ class Part:
         self._there: list[str] = []  # before it was asked
         self._answered = 0  # rows, in the part that is there whole, whatever question it is of
         self._check_folder()
+
+    @property
+    def answered(self) -> int:
+        """How many rows have an answer in the part that is there, once it was read."""
+        return self._answered
 
     def _check_folder(self) -> None:
         """Refuse a disk that is not the notebook's: whoever reads the folder there finds no part.
@@ -131,15 +135,17 @@ class Part:
         """The part. Whose it is is looked at again when it is open: no other one takes its place then.
 
         Raises:
-            ConfigurationError: It is another user's, or a link.
+            ConfigurationError: It is another user's, or a link; or cannot be read without harm.
             OSError: It cannot be opened.
         """
         if isinstance(file, Remote):
-            with file.open("rb") as source:
+            with local_copy(file) as copy, copy.open("rb") as source:
+                try_out([copy], [file])
                 yield source
             return
         self._check_whose(file, file.stat(), repository_of(file))
         refuse_link(file)
+        try_out([file])
         flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
         with os.fdopen(os.open(file, os.O_RDONLY | sum(flags)), "rb") as source:
             self._check_whose(file, os.fstat(source.fileno()), None)
@@ -150,17 +156,14 @@ class Part:
 
         Who may write in the folder can give a part the name of another one, without writing in it.
 
-        Raises:
-            ConfigurationError: It would take far more memory than it has bytes, and than there is.
         """
         plan = self._job._plan
         try:
             facts: Any = facts_of(pq.read_schema(source))
             if facts[DIGEST] != self._digest:
                 return None
-            if not _is_as_we_write_it(pq.read_metadata(source), plan.rows):
+            if pq.read_metadata(source).num_rows != plan.rows:
                 return None
-            MemoryBound().check(source, self._folder / self._name)
             saved, _ = read_source(source)
             if len(saved) != plan.rows:
                 return None
@@ -168,7 +171,7 @@ class Part:
             self._answered = int(facts["answered"])  # now that it was read whole
             is_old = not plan.options.resume and facts.get(QUESTION) != self._question.token
             is_complete = facts["rows"] == facts["answered"] + facts["skipped"]
-        except (MemoryError, ConfigurationError):  # nothing is asked again that is there
+        except MemoryError:  # nothing is asked again that is there
             raise
         except Exception:  # noqa: BLE001  (whatever is wrong with it: then it is asked again)
             return None
@@ -233,13 +236,6 @@ class Part:
             return []
         names = [entry.name for entry in self._folder.iterdir()]
         return sorted(name for name in names if name.lower().endswith((".parquet", ".pq")))
-
-
-def _is_as_we_write_it(file: pq.FileMetaData, rows: int) -> bool:
-    """Whether a part has so many rows, and is packed as ours are: a few bytes can be gigabytes."""
-    groups = [file.row_group(number) for number in range(file.num_row_groups)]
-    packed = {g.column(number).compression for g in groups for number in range(g.num_columns)}
-    return sum(group.num_rows for group in groups) == rows and packed <= _PACKED
 
 
 def _calls(question: Question) -> bool:

@@ -23,6 +23,7 @@ from lionproc.frame.arrow_extension import register, to_table
 from lionproc.frame.assemble import place_in
 from lionproc.frame.kept_labels import KEPT_LABELS, kept_labels
 from lionproc.frame.notes import FACTS
+from lionproc.frame.own_file import OWN, own_mark
 from lionproc.frame.parquet_dictionary import DICTIONARY_BYTES, GROUP_ROWS, with_dictionary
 from lionproc.frame.parquet_reader import LABELS, LEVELS
 from lionproc.frame.place import AnyPath, Remote, place_of, saving
@@ -185,8 +186,9 @@ def write_parquet(
 def _write_down(table: pa.Table, path: Path) -> None:
     try:
         with path.open("wb") as sink:  # Arrow opens no path that is no Unicode
+            said = {**table.schema.metadata, OWN: own_mark(sink)}
             pq.write_table(
-                table,
+                table.replace_schema_metadata(said),
                 sink,
                 row_group_size=GROUP_ROWS,
                 use_dictionary=with_dictionary(table),

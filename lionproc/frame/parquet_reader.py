@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
+import shutil
+import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -28,13 +31,15 @@ from lionproc.frame.column_labels import check_labels, check_names
 from lionproc.frame.index_levels import concatenated
 from lionproc.frame.kept_labels import KEPT_LABELS, labels_of
 from lionproc.frame.notes import FACTS, SPARE, check_schema
-from lionproc.frame.parquet_memory import MemoryBound
+from lionproc.frame.parquet_trial import try_out
 from lionproc.frame.place import AnyPath, Remote, place_of
 from lionproc.frame.results import KEY, SavedRun, remember
 
 LABELS = b"lionproc.columns"
 LEVELS = b"lionproc.index"
 PARTS = "parts"  # in the facts of a part: how many the run has
+_LAST = 8  # bytes of a file: how long what comes before them is, and what kind of file it is
+_PIECE = 2**20  # bytes that are copied at once
 PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})(?:-([0-9a-f]{8}))?\.parquet")
 
 
@@ -59,22 +64,23 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
 
     Raises:
         ConfigurationError: There is nothing, it cannot be read, or the folder holds parts of
-            several runs, or more than its run has; or it would take more than a hundred times its
-            bytes and a quarter of the memory, and `LIONPROC_TRUST` does not name its folder.
+            several runs, or more than its run has; or it was not saved here, and reading it, which
+            is tried in another process, takes more than a hundred times its bytes and a quarter of
+            the memory, or very long, and `LIONPROC_TRUST` does not name its folder.
 
     Example:
         >>> df.llm.process("Sum up {text}", into="sum", save="sums/")  # doctest: +SKIP
         >>> lp.read_parquet("sums/")  # doctest: +SKIP
     """
     files = files_of(path)
-    bound = MemoryBound(len(files))
-    read = [heard_meanwhile(partial(_read_file, file, bound)) for file in files]
-    with readable(place_of(path)):
-        frame = read[0][0] if len(read) == 1 else concatenated([part for part, _ in read])
+    with readable(place_of(path)), contextlib.ExitStack() as copies:
+        here = [copies.enter_context(local_copy(file)) for file in files]
+        try_out(here, files)
+        frame, facts = heard_meanwhile(partial(read_files, here, files))
     if files != [place_of(path)]:  # the parts of a folder
-        for _, facts in read:
-            refuse_surplus(path, files, facts, rows=len(frame))
-        lacks = _lacks(files, len(frame), [facts for _, facts in read])
+        for each in facts:
+            refuse_surplus(path, files, each, rows=len(frame))
+        lacks = _lacks(files, len(frame), facts)
         if lacks:
             warnings.warn(f"{str(path)!r} {lacks}", LionprocWarning, stacklevel=3)
     return frame
@@ -134,10 +140,25 @@ def _lacks(
     )
 
 
-def _read_file(file: Path | Remote, bound: MemoryBound) -> tuple[pd.DataFrame, dict[str, object]]:
-    with readable(file), source_of(file) as source:
-        bound.check(source, file)
-        return read_source(source)
+def read_files(
+    files: Sequence[Path], names: Sequence[Path | Remote] | None = None
+) -> tuple[pd.DataFrame, list[dict[str, object]]]:
+    """The rows of all files one after the other, and the facts of each.
+
+    Args:
+        files: On this machine.
+        names: What they are called, if it is something else.
+
+    Raises:
+        ConfigurationError: One cannot be read; or not together with the others.
+    """
+    read = []
+    for file, name in zip(files, names or files, strict=True):
+        with readable(name):
+            read.append(read_source(file))
+    frames = [frame for frame, _ in read]
+    frame = frames[0] if len(frames) == 1 else concatenated(frames)
+    return frame, [facts for _, facts in read]
 
 
 def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
@@ -209,19 +230,36 @@ def readable(file: Path | Remote) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def source_of(file: Path | Remote) -> Iterator[Any]:
-    """What to read a file from.
+def local_copy(file: Path | Remote, *, of_end: bool = False) -> Iterator[Path]:
+    """The file, on this machine.
+
+    Args:
+        file: It.
+        of_end: Whether only what is said at its end is needed.
 
     Raises:
         OSError: It is a pipe or a device, at which Arrow would wait for ever.
     """
-    if isinstance(file, Remote):
-        with file.open("rb") as opened:
-            yield opened
-    elif file.exists() and not file.is_file():
-        raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
-    else:
+    if not isinstance(file, Remote):
+        if file.exists() and not file.is_file():
+            raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
         yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="lionproc-") as folder:
+        made = Path(folder, "copy.parquet")
+        with file.open("rb") as source, made.open("xb") as copy:
+            if of_end:
+                _go_to_end(source)
+            shutil.copyfileobj(source, copy, _PIECE)
+        yield made
+
+
+def _go_to_end(source: Any) -> None:
+    """Go to where a file begins to say what is in it; the length of that is nearly at its end."""
+    size = source.seek(0, os.SEEK_END)
+    source.seek(max(0, size - _LAST))
+    length = int.from_bytes(source.read(_LAST)[:4], "little")
+    source.seek(max(0, size - _LAST - length))
 
 
 @face
@@ -255,9 +293,27 @@ def facts_in(file: Path | Remote) -> dict[str, object] | None:
 
 
 def _schema_of(file: Path | Remote) -> pa.Schema:
-    with readable(file), source_of(file) as source, contextlib.suppress(pa.ArrowInvalid):
-        return pq.read_schema(source)
+    with readable(file), contextlib.suppress(pa.ArrowInvalid):
+        return footer_of(file)[1]
     return pa.schema(())
+
+
+def footer_of(file: Path | Remote) -> tuple[int, pa.Schema]:
+    """How many rows a file has, and its schema.
+
+    Raises:
+        ConfigurationError: It cannot be read without harm.
+        Exception: Whatever is wrong with it, of many classes.
+    """
+    with local_copy(file, of_end=True) as here:
+        try_out([here], [file], "footer")
+        return read_footer(here)
+
+
+def read_footer(file: Path) -> tuple[int, pa.Schema]:
+    """As `footer_of`, of a file that was tried."""
+    with pq.ParquetFile(file) as opened:
+        return opened.metadata.num_rows, opened.schema_arrow
 
 
 def _no_facts(name: str, schema: pa.Schema) -> str:

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.paths import is_url, local_path, shown
@@ -23,7 +22,7 @@ from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import repository_of_parts
 from lionproc.engine.whole_file import make_folders, refuse_odd_file, temporary_name
 from lionproc.errors import ConfigurationError, LionprocError
-from lionproc.frame.parquet_reader import PART, facts_of, source_of
+from lionproc.frame.parquet_reader import PART, facts_of, footer_of
 from lionproc.frame.place import AnyPath, Remote, place_of
 
 __all__ = [
@@ -214,9 +213,7 @@ def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
     were in it are in the journal. Rows and columns of the input are nowhere else.
     """
     try:
-        with source_of(target) as source:
-            file = pq.ParquetFile(source)
-            there, schema = file.metadata.num_rows, file.schema_arrow
+        there, schema = footer_of(target)
     except pa.ArrowInvalid:
         if _is_empty(target):  # made to have the name, as by `tempfile`
             return
@@ -224,7 +221,7 @@ def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
             f"The file {target.name!r} is there and is no parquet file, so it is none of a run. "
             "Save to another path with save=, or say overwrite=True to replace the file."
         ) from None
-    except OSError:
+    except (OSError, ConfigurationError):
         raise
     except Exception as error:  # noqa: BLE001  (a stranger may have written it)
         raise ConfigurationError(

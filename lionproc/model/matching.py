@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
+from lionproc.engine.kept_process import NotStartedError
 from lionproc.engine.kept_reading import KEPT
 from lionproc.errors import CallError, Kind
 from lionproc.model.pattern_work import (
@@ -19,7 +20,7 @@ from lionproc.model.pattern_work import (
     RunPattern,
     steps_with,
 )
-from lionproc.model.trial_process import NotStartedError, ask
+from lionproc.model.trial_process import ask
 from lionproc.model.trials import TOO_LONG, Trials
 from lionproc.model.validate import is_whole
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
+from lionproc.engine.kept_process import NotStartedError
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.checked_apart import CheckedApart, refuse_again
 from lionproc.model.choice_levels import levels_of_choices
@@ -19,7 +20,6 @@ from lionproc.model.pattern_work import MOST_BACKTRACKS, room_of
 from lionproc.model.plain_schema import is_plain
 from lionproc.model.references import References, parts_of, patterns_in
 from lionproc.model.schema_ways import levels_for_one_value, levels_of
-from lionproc.model.trial_process import NotStartedError
 from lionproc.model.trial_server import Fault, compiled, faults_in
 from lionproc.model.trials import Trials
 from lionproc.model.validate import (

@@ -1,158 +1,21 @@
-"""A process of its own in which is tried what may take long, or end the process that it is done in.
-
-What an engine in the middle of a text does cannot be stopped from outside, and no other thread runs
-meanwhile; one whose stack is full takes all with it. A process can be stopped: this one gets some time
-of the processor for each message, after which the system ends it. It is kept for later messages, and
-another is started where it has ended.
-"""
+"""The process in which patterns and JSON Schemas are tried that may take long."""
 
 from __future__ import annotations
 
-import atexit
-import importlib.util
-import json
-import math
-import select
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from lionproc.child_environment import environment
-from lionproc.engine.forked import in_forked_child
-from lionproc.model.trial_server import LENGTH_BYTES, Message
+from lionproc.engine.kept_process import KeptProcess
+from lionproc.engine.kept_server import Message
 
-__all__ = ["NotStartedError", "ask", "stop"]
+__all__ = ["PROCESS", "ask"]
 
-SERVER: Final = Path(__file__).with_name("trial_server.py")
-START_S: Final = 30.0  # a machine that is busy
-QUIET_S: Final = 60.0  # in which no other is waited for where one did not begin
-WAIT_S: Final = 30.0  # by the clock
-_BY_THE_CLOCK: Final = 3  # seconds for one, where the system counts no time of the processor
-_PACKAGES: Final = ("jsonschema_rs", "pydantic_core", "typing_extensions")  # what it imports
-_AT_ONCE: Final = 4096  # bytes that a pipe takes although nobody reads
-_TRIES: Final = 2  # of a process that somebody else ended
-
-_lock = threading.Lock()
-_child: _Child | None = None
-_in_vain = -math.inf  # when one was waited for that did not begin
-
-
-class NotStartedError(Exception):
-    """There is no process in which anything could be tried."""
-
-
-class _Child:
-    """A process that tries what it is told, once it has begun."""
-
-    def __init__(self) -> None:
-        interpreter = _interpreter()
-        if interpreter is None:
-            raise NotStartedError("this program has no interpreter of its own")
-        try:
-            self.process = subprocess.Popen(  # noqa: S603 - our own file, by its path
-                [interpreter, "-I", "-S", str(SERVER)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,  # so that nothing is written by whoever has a copy of it
-                env=environment(),
-                start_new_session=True,  # Ctrl-C is for this process
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
-        except OSError as error:
-            raise NotStartedError(str(error)) from None
-        self.is_over = False
-        self._number = 0  # of the last message
-
-    def begin(self) -> None:
-        """Wait until it is ready."""
-        message = {"folders": _folders(), "runs": [], "seconds": 0, "held": []}
-        if self.answer(message, START_S) is None:
-            raise NotStartedError("it ended at once")
-
-    def answer(self, message: Message, wait_s: float) -> Any:
-        """What it says to a message; None where it has ended."""
-        self._number += 1
-        text = json.dumps({**message, "number": self._number}).encode()
-        data = len(text).to_bytes(LENGTH_BYTES, "big") + text
-        said = None
-        try:
-            number, said = json.loads(self._exchange(data, wait_s) or "[0, null]")
-            if number != self._number:  # of a message before, at which somebody interrupted twice
-                said = None
-        except (OSError, ValueError):  # its pipes are closed, on that side or on this
-            pass
-        except RuntimeError as error:  # no thread is started any more
-            raise NotStartedError(str(error)) from None
-        finally:
-            if said is None:  # or somebody interrupts: it would answer the next message with this
-                self.end()
-        return said
-
-    def _exchange(self, data: bytes, wait_s: float) -> bytes:
-        """What it says to a message; nothing once it was ended because that took too long."""
-        assert self.process.stdin is not None  # noqa: S101 - both were asked for as pipes
-        assert self.process.stdout is not None  # noqa: S101
-        if len(data) <= _AT_ONCE and hasattr(select, "poll"):  # a thread takes longer to start
-            self.process.stdin.write(data)
-            said = select.poll()
-            said.register(self.process.stdout, select.POLLIN)
-            if not said.poll(1000 * wait_s):
-                self._end_it()
-            return self._said()
-        clock = threading.Timer(wait_s, self._end_it)
-        clock.daemon = True
-        clock.start()
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self.process.stdin.write(rest) :]
-            return self._said()
-        finally:
-            clock.cancel()
-
-    def _said(self) -> bytes:
-        length = self._read(LENGTH_BYTES)
-        return self._read(int.from_bytes(length, "big")) if length else b""
-
-    def _read(self, size: int) -> bytes:
-        """So many bytes of what it says; nothing where it ended before."""
-        assert self.process.stdout is not None  # noqa: S101
-        made = bytearray()
-        while len(made) < size:
-            more = self.process.stdout.read(size - len(made))
-            if not more:
-                return b""
-            made += more
-        return bytes(made)
-
-    def _end_it(self) -> None:
-        self.is_over = True
-        self.process.kill()
-
-    def end(self) -> None:
-        """End the process, if it has not ended by itself."""
-        self.let_go()
-        # What the system ends has its pipes closed a little before anybody can know why.
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(1)
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        if hasattr(signal, "SIGPROF") and self.process.returncode == -signal.SIGPROF:
-            self.is_over = True
-
-    def let_go(self) -> None:
-        """Close this side of its pipes."""
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                pipe.close()
+MOST_MEMORY: Final = 2**30  # bytes; what is expected is a quarter of it, see `MOST_COMPILED`
+PROCESS: Final = KeptProcess(
+    Path(__file__).with_name("trial_server.py"),
+    ("jsonschema_rs", "pydantic_core", "typing_extensions"),
+    memory=MOST_MEMORY,
+)
 
 
 def ask(message: Message) -> Any:
@@ -168,70 +31,4 @@ def ask(message: Message) -> Any:
     Raises:
         NotStartedError: There is no process that could be asked.
     """
-    global _child, _in_vain  # noqa: PLW0603
-    is_counted = hasattr(signal, "setitimer")
-    seconds = message["seconds"] + message.get("to_compile", 0)
-    wait_s = WAIT_S if is_counted else min(WAIT_S, _BY_THE_CLOCK * seconds)
-    with _lock:
-        for _ in range(_TRIES):
-            if _child is not None and _child.process.poll() is not None:
-                _child.end()
-                _child = None
-            if _child is None:
-                if time.monotonic() < _in_vain + QUIET_S:
-                    raise NotStartedError("the last one did not begin, a moment ago")
-                made = _Child()  # which takes no time where it fails, and may not the next time
-                try:
-                    made.begin()
-                except NotStartedError:
-                    _in_vain = time.monotonic()
-                    raise
-                _child = made
-            child = _child  # which `stop` may take away meanwhile
-            said = child.answer(message, wait_s)
-            if said is not None or child.is_over:
-                return said
-    return None
-
-
-def _interpreter() -> str | None:
-    """A Python of this version; a program that has one within it (uWSGI, QGIS) is none itself."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    given = (sys.executable, getattr(sys, "_base_executable", None))
-    folders = dict.fromkeys((sys.exec_prefix, sys.base_exec_prefix))
-    names = (f"bin/python{version}", "bin/python3", "python.exe", "Scripts/python.exe")
-    beside = (Path(folder, name) for folder in folders for name in names)
-    for each in (*map(Path, filter(None, given)), *beside):
-        if each.name.lower().startswith("python") and each.is_file():
-            return str(each)
-    return None
-
-
-def _folders() -> Iterable[str]:
-    """Where the packages lie that it imports: it may not have our `sys.path`."""
-    found = map(importlib.util.find_spec, _PACKAGES)
-    places = [Path(spec.origin) for spec in found if spec is not None and spec.origin is not None]
-    folders = [each.parents[1] if each.stem == "__init__" else each.parent for each in places]
-    return list(dict.fromkeys(map(str, folders)))
-
-
-@in_forked_child
-def _forget() -> None:
-    """In a forked process: that one is the parent's, and another thread of it may wait for it."""
-    global _lock, _child  # noqa: PLW0603
-    _lock = threading.Lock()
-    if _child is not None:
-        _child.let_go()  # open, our copies would hide the parent's death
-        _child.process.returncode = 0  # not ours to wait for
-    _child = None
-
-
-@atexit.register
-def stop() -> None:
-    """End the process, if there is one. Happens by itself when this one ends."""
-    global _child, _in_vain  # noqa: PLW0603
-    _in_vain = -math.inf
-    if _child is not None:
-        _child.process.kill()
-        _child.end()
-    _child = None
+    return PROCESS.ask(message, message["seconds"] + message.get("to_compile", 0))

@@ -1,53 +1,31 @@
-"""The process in which is tried what may take long. `lionproc.model.trial_process` starts it.
+"""What is done in the process of `trial_process`: it holds texts against patterns and JSON Schemas.
 
-It is run by its path and imports neither lionproc nor pydantic, so that it is ready sooner. Each
-message on stdin is JSON behind its length, and so is each answer on stdout. Where an engine takes
-more of the processor's time than was given, the system ends this process, whatever code it is in the
-middle of; so it does where the memory or the stack is full. The end of stdin is the end of the process.
+It imports neither lionproc nor pydantic, so that it is ready sooner.
 """
 
 from __future__ import annotations
 
 import json
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
 
-__all__ = ["LENGTH_BYTES", "MOST_FAULTS", "Fault", "Message", "compiled", "faults_in"]
+__all__ = ["MOST_FAULTS", "Fault", "Message", "compiled", "faults_in", "serve"]
 
 Matches: TypeAlias = "Callable[[str], bool]"
 Message: TypeAlias = "Mapping[str, Any]"
+Within: TypeAlias = "Callable[[float], AbstractContextManager[None]]"
 Fault: TypeAlias = "tuple[list[str | int], list[str | int], str, str]"
 """Where it is, in which part of the schema, of what kind, and why."""
 
-LENGTH_BYTES: Final = 8
 MOST_FAULTS: Final = 100
 MOST_KEPT: Final = 16  # schemas
-MOST_MEMORY: Final = 2**30  # bytes; what is expected is a quarter of it, see `MOST_COMPILED`
 LONGEST: Final = 10_000  # characters of a sentence on what is wrong; 200 are shown
-
-
-def main() -> None:
-    """Try what is asked for, one after the other, until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is for the parent
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
-    if hasattr(sys, "set_int_max_str_digits"):
-        sys.set_int_max_str_digits(0)  # there is an end by the clock
-    _bound_memory()
-    asked, said, server = sys.stdin.buffer, sys.stdout.buffer, _Server()
-    while (message := _next(asked)) is not None:
-        sys.path.extend(message.get("folders", ()))
-        text = json.dumps([message["number"], server.answer(message)]).encode()
-        said.write(len(text).to_bytes(LENGTH_BYTES, "big") + text)
-        said.flush()
 
 
 class _Server:
@@ -57,32 +35,28 @@ class _Server:
         self._patterns: dict[tuple[Any, ...], Matches] = {}
         self._schemas: dict[str, Validator] = {}
 
-    def answer(self, message: Message) -> Any:
-        """What is said to a message; never None."""
+    def answer(self, message: Message, within: Within) -> Any:
+        """What is said to a message, see `serve`."""
         if "held" in message:
-            return self._match(message)
+            return self._match(message, within)
         said: Message = {}
         if "schema" in message:
-            said = self._within(message["to_compile"], self._compile, message)
+            with within(message["to_compile"]):
+                said = self._compile(message)
         if "text" in message:
-            said = self._within(message["seconds"], self._check, message)
+            with within(message["seconds"]):
+                said = self._check(message)
         return said
 
-    def _within(self, seconds: float, work: Callable[[Message], Any], message: Message) -> Any:
-        _limit(seconds)
-        try:
-            return work(message)
-        finally:
-            _limit(0)
-
-    def _match(self, message: Message) -> bool:
+    def _match(self, message: Message, within: Within) -> bool:
         """Hold texts against patterns, as often as it was said."""
         wanted = [tuple(run) for run in message["runs"]]
         known = self._patterns
         known = {run: known.get(run) or _matcher(*run) for run in dict.fromkeys(wanted)}
         self._patterns = known
         matchers = [known[run] for run in wanted]  # which had time of their own to be made
-        self._within(message["seconds"], lambda asked: _hold(matchers, asked["held"]), message)
+        with within(message["seconds"]):
+            _hold(matchers, message["held"])
         return True
 
     def _compile(self, message: Message) -> Message:
@@ -112,34 +86,18 @@ class _Server:
         return {"known": True, "seconds": time.process_time() - begun, **said}
 
 
-def _next(asked: BinaryIO) -> Message | None:
-    length = asked.read(LENGTH_BYTES)
-    if len(length) < LENGTH_BYTES:
-        return None
-    text = asked.read(int.from_bytes(length, "big"))
-    made: Message = json.loads(text)
-    return made
+_SERVER: Final = _Server()
 
 
-def _limit(seconds: float) -> None:
-    """Have the system end this process after so much time of the processor; 0: no more."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+def serve(message: Message, within: Within) -> Any:
+    """What is said to a message; never None.
 
-
-def _bound_memory() -> None:
-    """Have the system refuse this process more memory than is reasonable, and keep no image of it."""
-    try:
-        import resource
-    except ImportError:  # a system without
-        return
-    for kind, wanted in ((resource.RLIMIT_DATA, MOST_MEMORY), (resource.RLIMIT_CORE, 0)):
-        most = resource.getrlimit(kind)[1]
-        least = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-        try:
-            resource.setrlimit(kind, (least, most))
-        except (OSError, ValueError):  # one that has no such limit
-            continue
+    Args:
+        message: With texts that are `held` against patterns, a `schema` to be kept, or a `text` to be
+            held against one.
+        within: Gives a block some seconds of the processor.
+    """
+    return _SERVER.answer(message, within)
 
 
 def _matcher(pattern: str, by_pydantic: bool, room: int, backtracks: int) -> Matches:
@@ -216,7 +174,3 @@ def faults_in(validator: Validator, value: object, *, of_all: bool) -> list[Faul
 
 def _fetch_nothing(uri: str) -> Any:
     raise LookupError(f"nothing is fetched for a schema, and it refers to {uri}")
-
-
-if __name__ == "__main__":
-    main()

@@ -28,7 +28,7 @@ from lionproc.engine import at_exit
 from lionproc.engine.outlay import Spending
 from lionproc.engine.stats import RunStats
 from lionproc.errors import LionprocWarning, ModelError
-from lionproc.frame import parquet_memory
+from lionproc.frame import parquet_trial
 from lionproc.frame.save_target import refuse_link
 from lionproc.testing import Fault, Server
 
@@ -144,19 +144,21 @@ def refused(status):
 @pytest.mark.parametrize(
     ("status", "odd", "threads"), [(400, 20, 1), (400, 20, 2), (403, 20, 2), (402, 1, 2)]
 )
-@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(("first", "save"), [(True, False), (False, False), (True, True)])
 def test_rows_that_fail_alike_in_one_partition_end_no_other(  # noqa: PLR0917
-    dd, tmp_path, status, odd, threads, first
+    dd, tmp_path, status, odd, threads, first, save
 ):
     """Its run by itself would be stopped: enough have failed in one way, and none was answered."""
+    odd = 2 * odd if save else odd
     rows = [f"odd {n}" for n in range(odd)], [f"text {n}" for n in range(40)]
     parts = [pd.DataFrame({"text": texts}) for texts in (rows if first else rows[::-1])]
     ddf = dd.concat([dd.from_pandas(part, npartitions=1) for part in parts])
     with Server(faults=refused(status), process=False) as server:
         model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
         how = {"into": "x", "model": model, "progress": False, "journal": tmp_path / "j.sqlite"}
+        how |= {"save": tmp_path / "parts"} if save else {}
         lazy = ddf.llm.process("Say {text}", **how)
-        for bought in (40, 0):  # and when all others are in the journal
+        for bought in (40, 0):  # and when all others are in the journal, or in parts
             before = server.counters.by_status.get(200, 0)
             out = lazy.compute(scheduler="threads", num_workers=threads)
             assert out["x"].notna().sum() == 40
@@ -477,9 +479,10 @@ def test_a_part_that_takes_more_than_there_is_is_refused_and_nothing_is_asked_ag
 
     out, sent = run(), shared.counters.total
     with monkeypatch.context() as patch:
-        patch.setattr(parquet_memory, "TIMES", 0)
-        patch.setattr(parquet_memory, "spare_memory", lambda: 10)
-        with pytest.raises(lp.errors.ConfigurationError, match="would take"):
+        patch.setattr(parquet_trial, "TIMES", 0)
+        patch.setattr(parquet_trial, "spare_memory", lambda: 10)
+        patch.setattr(parquet_trial, "is_own", lambda file: False)  # as if it had been copied
+        with pytest.raises(lp.errors.ConfigurationError, match="memory"):
             run()
     assert_frame_equal(run(), out)
     assert shared.counters.total == sent

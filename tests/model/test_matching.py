@@ -16,6 +16,7 @@ import pydantic
 import pytest
 
 import lionproc as lp
+from lionproc.engine import kept_process
 from lionproc.errors import CallError, Kind
 from lionproc.model import matching, trial_process
 from lionproc.model.answer import Answer
@@ -57,14 +58,15 @@ def read(schema, said):
 
 
 def pid():
-    return None if trial_process._child is None else trial_process._child.process.pid
+    process = trial_process.PROCESS.process
+    return None if process is None else process.pid
 
 
 @pytest.fixture(autouse=True)
 def none_yet_and_none_left():
-    trial_process.stop()
+    trial_process.PROCESS.stop()
     yield
-    trial_process.stop()  # and nothing is known of one that did not begin
+    trial_process.PROCESS.stop()  # and nothing is known of one that did not begin
 
 
 @BOTH
@@ -119,7 +121,7 @@ def test_half_a_character_is_told_as_such_however_many_texts_there_are():
         Answer.of(of_schema(NOT_BLANK)).read(
             json.dumps({"answer": [*PARAGRAPHS, "x"]}).replace('"x"', r'"\ud800"')
         )
-    assert trial_process._child.process.poll() is None
+    assert trial_process.PROCESS.process.poll() is None
 
 
 def test_letters_of_four_bytes_count_as_four():
@@ -127,7 +129,7 @@ def test_letters_of_four_bytes_count_as_four():
     letters = random.Random(1).choices([chr(0x10400 + n) for n in range(40)], k=300_000)
     with pytest.raises(CallError, match=TOO_LONG):
         read(of_schema(pattern), ["".join(letters)])
-    trial_process.stop()
+    trial_process.PROCESS.stop()
     with pytest.raises(CallError, match="does not match"):
         read(of_schema(pattern), ["a" * 60_000])
     assert pid() is None
@@ -213,7 +215,7 @@ def test_a_text_of_twice_the_length_is_more_than_twice_the_work_where_a_pattern_
 @posix
 def test_a_process_that_was_killed_between_two_answers_is_replaced():
     assert read(of_schema(NOT_BLANK), PARAGRAPHS) == PARAGRAPHS
-    first = trial_process._child.process
+    first = trial_process.PROCESS.process
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert read(of_schema(NOT_BLANK), PARAGRAPHS) == PARAGRAPHS
@@ -245,11 +247,11 @@ def stand_in(tmp_path, monkeypatch):
 
     def put(happens):
         file = tmp_path / "stand_in.py"
-        server = str(trial_process.SERVER)
+        server = str(kept_process.SERVER)
         mark = tmp_path / "mark"
         mark.unlink(missing_ok=True)
         file.write_text(STAND_IN.format(mark=str(mark), happens=happens, server=server))
-        monkeypatch.setattr(trial_process, "SERVER", file)
+        monkeypatch.setattr(kept_process, "SERVER", file)
 
     return put
 
@@ -263,12 +265,12 @@ def test_one_that_is_killed_in_the_middle_of_an_answer_is_replaced_and_the_answe
 
 @posix
 def test_one_that_says_nothing_is_ended(stand_in, monkeypatch):
-    monkeypatch.setattr(trial_process, "WAIT_S", 0.1)
+    monkeypatch.setattr(kept_process, "WAIT_S", 0.1)
     for length in (3000, 100_000):  # what a pipe takes at once, and more
         stand_in("while True: signal.pause()")
         with pytest.raises(CallError, match=TOO_LONG):
             read(of_schema(AHEAD), hard(length))
-        assert trial_process._child.process.returncode == -signal.SIGKILL
+        assert trial_process.PROCESS.process.returncode == -signal.SIGKILL
 
 
 @posix
@@ -287,7 +289,7 @@ def test_a_program_that_has_a_python_within_it_finds_one_of_its_own(monkeypatch,
 
 
 def test_where_no_process_can_be_started_the_model_is_not_told_that_it_is_wrong(monkeypatch):
-    monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
+    monkeypatch.setattr(kept_process, "_interpreter", lambda: None)
     with pytest.raises(CallError, match=TOO_LONG) as caught:
         read(of_schema(NOT_BLANK), PARAGRAPHS)
     assert caught.value.kind == Kind.UNREADABLE  # which is not asked again with the reason
@@ -299,7 +301,7 @@ def test_it_is_told_no_key(monkeypatch, tmp_path):
     told = tmp_path / "told"
     file = tmp_path / "server.py"
     file.write_text(f"import os; open({str(told)!r}, 'w').write(repr(dict(os.environ)))")
-    monkeypatch.setattr(trial_process, "SERVER", file)
+    monkeypatch.setattr(kept_process, "SERVER", file)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-SECRET")
     with pytest.raises(CallError, match=TOO_LONG):
         read(of_schema(NOT_BLANK), PARAGRAPHS)
@@ -316,7 +318,7 @@ said = json.dumps({{"answer": {PARAGRAPHS[:1]!r} * 2000}})
 
 def pid():
     answer.read(said)
-    return trial_process._child.process.pid
+    return trial_process.PROCESS.process.pid
 """
 
 
@@ -365,13 +367,13 @@ def test_it_ends_with_its_parent():
 def test_a_forked_process_has_one_of_its_own_and_leaves_its_parents_alone():
     parent = script("""
 mine = pid()
-trial_process._lock.acquire()  # as if another thread were in the middle of an answer
+trial_process.PROCESS._lock.acquire()  # as if another thread were in the middle of an answer
 if os.fork() == 0:
     theirs = pid()
     print(mine, theirs, flush=True)
     sys.exit()  # runs atexit, as a fork that ends by itself does
 assert os.wait()[1] == 0
-trial_process._lock.release()
+trial_process.PROCESS._lock.release()
 print(pid(), flush=True)
 """)
     mine, theirs, again = map(int, parent.communicate()[0].split())
@@ -427,8 +429,8 @@ def test_a_kept_answer_is_one_where_it_cannot_be_tried_again(server, monkeypatch
         )
 
     assert ask()["a"].notna().all()
-    trial_process.stop()
-    monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
+    trial_process.PROCESS.stop()
+    monkeypatch.setattr(kept_process, "_interpreter", lambda: None)
     assert ask()["a"].notna().all()
     assert server.counters.total == 2
 
@@ -448,9 +450,9 @@ def test_a_kept_answer_that_was_refused_is_refused_again(server, monkeypatch, ag
         slow.setattr(matching, "takes_a_moment", lambda held, seconds: False)
         first = ask()
     assert first["a"].tolist() == [["short"]]
-    trial_process.stop()
+    trial_process.PROCESS.stop()
     if again == "without a process":
-        monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
+        monkeypatch.setattr(kept_process, "_interpreter", lambda: None)
     assert ask().equals(first)
     assert server.counters.total == 2
 
@@ -458,7 +460,7 @@ def test_a_kept_answer_that_was_refused_is_refused_again(server, monkeypatch, ag
 def test_one_that_cannot_be_made_for_a_moment_is_tried_for_each_answer(monkeypatch):
     tried = []
     with monkeypatch.context() as full:
-        full.setattr(trial_process, "_interpreter", lambda: tried.append(1))
+        full.setattr(kept_process, "_interpreter", lambda: tried.append(1))
         for _ in range(3):
             with pytest.raises(CallError, match=TOO_LONG):
                 read(of_schema(NOT_BLANK), PARAGRAPHS)
@@ -470,7 +472,7 @@ def test_one_that_did_not_begin_is_not_waited_for_again_at_once(monkeypatch, tmp
     begun = tmp_path / "begun"
     file = tmp_path / "server.py"
     file.write_text(f"open({str(begun)!r}, 'a').write('x')")  # and ends
-    monkeypatch.setattr(trial_process, "SERVER", file)
+    monkeypatch.setattr(kept_process, "SERVER", file)
     for _ in range(3):
         with pytest.raises(CallError, match=TOO_LONG):
             read(of_schema(NOT_BLANK), PARAGRAPHS)

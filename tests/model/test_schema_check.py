@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 import lionproc as lp
+from lionproc.engine import kept_process
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model import checked_apart, schema_check, trial_process
 from lionproc.model.answer import Answer
@@ -29,13 +30,13 @@ NAMES = {"type": "object", "properties": {"a": TEXT}, "propertyNames": {"maxLeng
 
 @pytest.fixture(autouse=True)
 def none_yet_and_none_left():
-    trial_process.stop()
+    trial_process.PROCESS.stop()
     yield
-    trial_process.stop()
+    trial_process.PROCESS.stop()
 
 
 def has_begun():
-    return trial_process._child is not None
+    return trial_process.PROCESS.process is not None
 
 
 def read(schema, said):
@@ -283,7 +284,7 @@ def test_it_says_of_an_answer_what_is_said_here(said, monkeypatch):
 
     apart = told()
     assert has_begun()
-    trial_process.stop()
+    trial_process.PROCESS.stop()
     monkeypatch.setattr(schema_check, "is_plain", lambda schema: True)
     assert told() == apart
     assert not has_begun()
@@ -317,10 +318,10 @@ def test_an_answer_for_many_levels_of_choices_is_checked_apart():
 
 def test_what_it_says_to_one_answer_is_never_taken_for_another(monkeypatch):
     answer = Answer.of(NAMES)
-    child, end = trial_process._child, trial_process._Child.end
+    child, end = trial_process.PROCESS._child, kept_process._Child.end
 
     def interrupted(self):  # for the second time, before anything is ended
-        monkeypatch.setattr(trial_process._Child, "end", end)
+        monkeypatch.setattr(kept_process._Child, "end", end)
         raise KeyboardInterrupt
 
     def interrupt(*_):
@@ -328,7 +329,7 @@ def test_what_it_says_to_one_answer_is_never_taken_for_another(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(child, "_said", interrupt, raising=False)
-    monkeypatch.setattr(trial_process._Child, "end", interrupted)
+    monkeypatch.setattr(kept_process._Child, "end", interrupted)
     with pytest.raises(KeyboardInterrupt):
         answer.read('{"a": "b"}')
     for _ in range(2):
@@ -365,21 +366,21 @@ def test_a_schema_that_is_none_is_told_as_such_wherever_it_is_compiled():
 
 def test_one_that_was_killed_is_replaced_and_told_the_schema_again():
     answer = Answer.of(NAMES)
-    first = trial_process._child.process
+    first = trial_process.PROCESS.process
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert answer.read('{"a": "b"}') == {"a": "b"}
     with pytest.raises(CallError, match="does not allow"):
         answer.read('{"abcd": "b"}')
-    assert trial_process._child.process.pid != first.pid
+    assert trial_process.PROCESS.process.pid != first.pid
 
 
 def test_one_that_was_ended_half_by_two_interrupts_is_replaced():
     answer = Answer.of(NAMES)
-    first = trial_process._child
+    first = trial_process.PROCESS._child
     first.let_go()  # and somebody interrupts again before it is ended
     assert answer.read('{"a": "b"}') == {"a": "b"}
-    assert trial_process._child is not first
+    assert trial_process.PROCESS._child is not first
 
 
 def test_more_schemas_than_it_keeps_are_told_again():
@@ -399,14 +400,14 @@ def test_what_others_have_it_forget_meanwhile_is_told_again_with_the_answer():
 
 
 def test_after_ctrl_c_while_it_begins_another_begins(monkeypatch):
-    begin = trial_process._Child.begin
+    begin = kept_process._Child.begin
 
-    def interrupted(self):
-        monkeypatch.setattr(trial_process._Child, "begin", begin)
+    def interrupted(self, message):
+        monkeypatch.setattr(kept_process._Child, "begin", begin)
         self.end()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trial_process._Child, "begin", interrupted)
+    monkeypatch.setattr(kept_process._Child, "begin", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Answer.of(NAMES)
     assert read(NAMES, {"a": "b"}) == {"a": "b"}
@@ -415,7 +416,7 @@ def test_after_ctrl_c_while_it_begins_another_begins(monkeypatch):
 
 @pytest.fixture
 def no_process(monkeypatch):
-    monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
+    monkeypatch.setattr(kept_process, "_interpreter", lambda: None)
 
 
 def test_without_a_process_a_schema_that_is_shallow_is_checked_here(no_process):
@@ -432,8 +433,8 @@ def test_without_a_process_a_schema_that_may_be_deep_is_refused(no_process):
 def test_without_a_process_an_answer_that_may_be_deep_is_not_the_fault_of_the_model(monkeypatch):
     schema, said = nested(60)
     answer = Answer.of(schema)
-    trial_process.stop()
-    monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
+    trial_process.PROCESS.stop()
+    monkeypatch.setattr(kept_process, "_interpreter", lambda: None)
     with pytest.raises(CallError, match="nested too deeply to be checked here") as caught:
         answer.read(said)
     assert caught.value.kind == Kind.UNREADABLE
@@ -476,8 +477,8 @@ def test_a_kept_answer_that_took_too_long_does_so_again(server, monkeypatch, aga
         first = ask(server, NAMES)
     assert first.iloc[:, 1].tolist() == ["short"]
     if again == "without a process":
-        trial_process.stop()
-        monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
+        trial_process.PROCESS.stop()
+        monkeypatch.setattr(kept_process, "_interpreter", lambda: None)
     else:
         monkeypatch.setattr(
             checked_apart, "ask", lambda told: {**really(told), "seconds": 0.9 * told["seconds"]}

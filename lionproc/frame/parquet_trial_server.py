@@ -1,0 +1,146 @@
+"""What is done in the process of `parquet_trial`: it reads parquet files, and says what that took."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pandas as pd  # noqa: F401  (before anything that registers itself with it)
+import pyarrow as pa
+
+from lionproc.engine.kept_server import bound_memory
+from lionproc.frame.parquet_reader import read_files, read_footer
+
+__all__ = ["serve"]
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.02
+_STACK: Final = 2**23  # bytes of memory that the system counts for a thread
+_STATM: Final = Path("/proc/self/statm")  # of Linux; proc(5) has its fields
+_STATUS: Final = Path("/proc/self/status")
+_CLEAR: Final = Path("/proc/self/clear_refs")
+_RESIDENT, _DATA = 1, 5
+
+
+class _Watch:
+    """Looks how long the thread that reads holds everything up, and how much memory there is.
+
+    Args:
+        memory: Bytes beyond which this process ends itself: for the system has no such limit, or a
+            coarse one.
+
+    Attributes:
+        held_s: The most seconds in which no other thread of Python had its turn.
+        has_passed: Whether there was more memory at any time, when it is over.
+    """
+
+    def __init__(self, memory: int) -> None:
+        self.held_s = 0.0
+        self.has_passed = False
+        self._begun_with = _forget_peak()
+        self._most = self._begun_with + memory
+        self._clock = _clock_of(threading.get_ident())
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self.has_passed = _peak() > self._most
+
+    def _look(self) -> None:
+        last = self._clock()
+        while not self._is_over.wait(TICK_S):
+            now = self._clock()
+            self.held_s, last = max(self.held_s, now - last), now
+            if _resident() > self._most:
+                os._exit(1)
+        self.held_s = max(self.held_s, self._clock() - last)
+
+
+def serve(
+    message: Mapping[str, Any], within: Callable[[float], AbstractContextManager[None]]
+) -> dict[str, Any]:
+    """Read files, whatever comes of it.
+
+    Args:
+        message: The paths of the `files`; `what` is read of them, a "table" or the "footer"; the
+            bytes of `memory` and the `seconds` of the processor that it may take.
+        within: Ends this process after so many seconds of the processor.
+
+    Returns:
+        `has_no_memory`, if it ended for that; the seconds `held_s` in which no other thread of Python
+        had its turn; and the bytes of memory that this process has `kept`.
+    """
+    if _STATM.exists():
+        threads = pa.cpu_count() + pa.io_thread_count()
+        bound_memory(_statm(_DATA) + message["memory"] + _STACK * threads)
+    files = [Path(name) for name in message["files"]]
+    has_no_memory = False
+    with within(message["seconds"]), _Watch(message["memory"]) as watch:
+        try:
+            _read(files, message["what"])
+        except MemoryError:
+            has_no_memory = True
+        except Exception as error:  # noqa: BLE001  (it is told where they are read)
+            log.debug("%s", type(error).__name__)
+    return {
+        "has_no_memory": has_no_memory or watch.has_passed,
+        "held_s": watch.held_s,
+        "kept": _resident(),
+    }
+
+
+def _read(files: Sequence[Path], what: str) -> None:
+    if what == "table":
+        read_files(files)
+        return
+    for file in files:
+        read_footer(file)
+
+
+def _resident() -> int:
+    """The bytes of memory that this process has now; where nobody knows, the most that it had."""
+    return _statm(_RESIDENT) if _STATM.exists() else _peak()
+
+
+def _forget_peak() -> int:
+    """Have `_peak` be of what comes from now on, where the system can. Returns what there is now."""
+    with suppress(OSError):  # 5 in this file of Linux does it, see proc(5)
+        _CLEAR.write_text("5")
+    return _resident()
+
+
+def _peak() -> int:
+    """The most bytes of memory that this process had."""
+    with suppress(OSError):
+        lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
+
+
+def _statm(field: int) -> int:
+    return int(_STATM.read_text().split()[field]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _clock_of(thread: int) -> Callable[[], float]:
+    """The processor's time of a thread; where the system does not tell it, that of the process."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return time.process_time
+    return partial(time.clock_gettime, time.pthread_getcpuclockid(thread))

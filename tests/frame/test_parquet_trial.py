@@ -1,0 +1,357 @@
+"""A parquet file of somebody else is read in a process of its own first."""
+
+import json
+import os
+import shutil
+import signal
+import struct
+from decimal import Decimal
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import lionproc as lp
+from lionproc.cli.reading import read
+from lionproc.engine import kept_process, spare_memory
+from lionproc.engine.kept_process import KeptProcess
+from lionproc.errors import ConfigurationError
+from lionproc.frame import parquet_trial
+from lionproc.frame.export import write_parquet
+from lionproc.frame.own_file import OWN, is_own
+from lionproc.frame.parquet_reader import footer_of
+from lionproc.frame.save_target import part_of
+
+SPARE = 100_000_000  # bytes
+ROWS = 200_000
+TEXT = "a text of forty letters, in each row.. " * 25
+posix = pytest.mark.skipif(os.name != "posix", reason="whose a file is is not known there")
+
+
+@pytest.fixture
+def spare(monkeypatch):
+    """A machine with little memory."""
+    monkeypatch.setattr(parquet_trial, "spare_memory", lambda: SPARE)
+    monkeypatch.setattr(parquet_trial, "TIMES", 10)
+
+
+def folded(text=TEXT, rows=ROWS):
+    """A column of one text, which stands in a file once."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, "i4")), pa.array([text]))
+
+
+def in_lists(values, of=10):
+    return pa.ListArray.from_arrays(list(range(0, len(values) + 1, of)), values)
+
+
+def one_after_the_other(count):
+    """Short texts, all different, of which a file has nearly nothing."""
+    made = [f"{n:07}" for n in range(count)]
+    return pa.array(made)
+
+
+PLAIN = {"store_schema": False}
+ALIKE = {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY", "compression": "zstd"}
+STRANGE = {
+    "one long text in each row": (folded, PLAIN),
+    "one in lists": (lambda: in_lists(folded()), PLAIN),
+    "a dictionary in lists": (lambda: in_lists(folded()), {}),
+    "one in records": (lambda: pa.StructArray.from_arrays([folded()], ["a"]), PLAIN),
+    "different texts in lists": (lambda: in_lists(one_after_the_other(800_000)), ALIKE),
+    "no texts of a fixed length": (lambda: pa.nulls(ROWS, pa.binary(1000)), {}),
+    "empty lists": (lambda: pa.array([[]] * 1_500_000, pa.list_(pa.int64())), {}),
+    "decimals": (lambda: pa.array([Decimal("0.01")]).take(pa.array([0] * 1_500_000)), {}),
+    "texts of which many begin alike": (
+        lambda: pa.array([f"{TEXT}{n:05}" for n in range(ROWS)]),
+        ALIKE,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_file_of_a_few_bytes_that_takes_more_than_there_is_is_refused(
+    tmp_path, monkeypatch, spare, kind
+):
+    make, how = STRANGE[kind]
+    path = tmp_path / "of a stranger.parquet"
+    pq.write_table(pa.table({"t": make()}), path, **how)
+    assert 10 * path.stat().st_size < SPARE
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "read_table", None)
+        for door in (lp.read_parquet, read):
+            with pytest.raises(ConfigurationError, match=r"memory.*LIONPROC_TRUST=.*"):
+                door(str(path))
+
+
+def test_levels_of_an_index_that_take_no_bytes_are_refused(tmp_path, spare):
+    rows = 600_000
+    levels = [{"kind": "range", "name": None, "start": 0, "stop": rows, "step": 1}] * 32
+    said = {"index_columns": levels, "column_indexes": [], "columns": []}
+    table = pa.table({"t": pa.array(np.zeros(rows, "i1"))})
+    pq.write_table(
+        table.replace_schema_metadata({"pandas": json.dumps(said)}), tmp_path / "a.parquet"
+    )
+    with pytest.raises(ConfigurationError, match="memory"):
+        lp.read_parquet(tmp_path / "a.parquet")
+
+
+def test_the_parts_of_a_folder_are_refused_for_what_they_take_together(tmp_path, spare):
+    """Each has one category of its own, of which pandas makes a text in each row of both."""
+    for number, letter in enumerate("ab"):
+        table = pa.table({"t": folded(letter * 4000, 10_000)})
+        pq.write_table(table, tmp_path / part_of(number, "r"))
+        assert len(lp.read_parquet(tmp_path / part_of(number, "r"))) == 10_000
+    with pytest.raises(ConfigurationError, match=r"part-00000-.* memory"):
+        lp.read_parquet(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no hole in a file without a word")
+def test_a_hole_in_a_file_is_none_of_its_bytes(tmp_path, spare):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"t": folded()}), path, store_schema=False)
+    content = path.read_bytes()
+    end = int.from_bytes(content[-8:-4], "little") + 8
+    with path.open("r+b") as file:
+        file.truncate(len(content) - end + 2**30)
+        file.seek(0, os.SEEK_END)
+        file.write(content[-end:])
+    with pytest.raises(ConfigurationError, match="memory"):
+        lp.read_parquet(path)
+
+
+def thrift(*fields):
+    """A record of Thrift's compact protocol: of each field how far its number is on, kind and value."""
+    return b"".join(bytes([on << 4 | kind]) + value for on, kind, value in fields) + b"\0"
+
+
+def test_a_file_that_never_ends_is_refused(tmp_path, monkeypatch):
+    """A row group of a quadrillion rows without a column takes no memory until pandas numbers them."""
+    monkeypatch.setattr(parquet_trial, "CPU_S", 1.0)
+    rows = bytes([128 | 10**15 * 2 >> 7 * n & 127 for n in range(7)]) + b"\3"
+    group = thrift((1, 9, b"\x0c"), (1, 6, b"\0"), (1, 6, rows))
+    root = thrift((4, 8, b"\1r"), (1, 5, b"\0"))
+    end = thrift((1, 5, b"\4"), (1, 9, b"\x1c" + root), (1, 6, rows), (1, 9, b"\x1c" + group))
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1" + end + struct.pack("<I", len(end)) + b"PAR1")
+    with pytest.raises(ConfigurationError, match=r"is not read: .*(more than 1 s|memory)"):
+        lp.read_parquet(path)
+
+
+def test_what_would_hold_everything_up_is_refused(tmp_path, monkeypatch):
+    """pandas folds what is in a tuple to 32 bits: all these labels have one hash."""
+    monkeypatch.setattr(parquet_trial, "HELD_S", 0.3)
+    monkeypatch.setattr(parquet_trial, "BYTES_A_SECOND_HELD", 2**40)
+    nothing = {"name": None, "field_name": None, "metadata": None}
+    level = {**nothing, "pandas_type": "unicode", "numpy_type": "object"}
+    path = tmp_path / "a.parquet"
+
+    def labels(times):
+        names = [f"(({times * n},),'a')" for n in range(1, 8001)]
+        kind = {"pandas_type": "int8", "numpy_type": "int8"}
+        columns = [{**nothing, "name": name, "field_name": name, **kind} for name in names]
+        said = {"index_columns": [], "column_indexes": [level] * 2, "columns": columns}
+        table = pa.table([pa.array([1], pa.int8())] * len(names), names=names)
+        pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(said)}), path)
+        return lp.read_parquet(path)
+
+    assert labels(1).shape == (1, 8000)
+    with pytest.raises(ConfigurationError, match="in which nothing else is done"):
+        labels(2**32 + 1)
+
+
+STAND_IN = """
+import os, signal
+def serve(message, within):
+    {happens}
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """A process in which something else happens."""
+    made = []
+
+    def put(happens):
+        file = tmp_path / "stand_in.py"
+        file.write_text(STAND_IN.format(happens=happens))
+        made.append(KeptProcess(file, ()))
+        monkeypatch.setattr(parquet_trial, "PROCESS", made[-1])
+        return made[-1]
+
+    yield put
+    for each in made:
+        each.stop()
+
+
+def foreign(path, frame=None):
+    """A file that pandas wrote."""
+    made = pd.DataFrame({"text": ["a", "b"], "n": [1, 2]}) if frame is None else frame
+    made.to_parquet(path)
+    return made
+
+
+def test_a_file_that_ends_the_process_that_reads_it_is_refused(tmp_path, stand_in):
+    foreign(tmp_path / "a.parquet")
+    stand_in("os.abort()")
+    for door in (lp.read_parquet, lp.read_facts, footer_of):
+        with pytest.raises(ConfigurationError, match="end the process that reads it"):
+            door(tmp_path / "a.parquet")
+    df = pd.DataFrame({"text": ["a"]})
+    with pytest.raises(ConfigurationError, match="end the process that reads it"):
+        df.llm.process(
+            "{text}", model=lp.Model("openai/m", api_key="k"), save=tmp_path / "a.parquet"
+        )
+
+
+@posix
+def test_ctrl_c_is_heard_while_a_file_is_tried_and_the_next_one_is_read(
+    tmp_path, stand_in, monkeypatch
+):
+    frame = foreign(tmp_path / "a.parquet")
+    process = stand_in("os.kill(os.getppid(), signal.SIGINT); signal.pause()")
+    with pytest.raises(KeyboardInterrupt):
+        lp.read_parquet(tmp_path / "a.parquet")
+    assert process.process.poll() is not None
+    monkeypatch.undo()
+    pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "a.parquet"), frame)
+
+
+def test_where_no_process_can_be_started_a_strangers_file_is_not_read(tmp_path, monkeypatch):
+    frame = foreign(tmp_path / "a.parquet")
+    monkeypatch.setattr(kept_process, "_interpreter", lambda: None)
+    parquet_trial.PROCESS.stop()
+    with pytest.raises(ConfigurationError, match=r"none could be started.*LIONPROC_TRUST"):
+        lp.read_parquet(tmp_path / "a.parquet")
+    monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path))
+    pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "a.parquet"), frame)
+
+
+def test_a_file_at_an_address_is_copied_once_and_tried_here(stand_in, tmp_path, monkeypatch):
+    frame = foreign(tmp_path / "a.parquet")
+    store = fsspec.filesystem("memory")
+    store.pipe("/trial/a.parquet", (tmp_path / "a.parquet").read_bytes())
+    address, opened = "memory://trial/a.parquet", []
+    open_file = store.open
+    monkeypatch.setattr(
+        type(store), "open", lambda self, *args, **how: opened.append(1) or open_file(*args, **how)
+    )
+    pd.testing.assert_frame_equal(lp.read_parquet(address), frame)
+    assert len(opened) == 1
+    rows, schema = footer_of(lp.frame.place.place_of(address))
+    assert (rows, schema.names) == (2, ["text", "n"])
+    stand_in("os.abort()")
+    with pytest.raises(ConfigurationError, match=r"a\.parquet' is not read.*copy on this machine"):
+        lp.read_parquet(address)
+
+
+def test_what_is_damaged_is_told_as_that(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and nothing else PAR1")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        lp.read_parquet(tmp_path / "a.parquet")
+
+
+# ---- what was saved here
+
+
+@pytest.fixture
+def never_tried(monkeypatch):
+    """Nothing is tried any more."""
+
+    def forbid():
+        monkeypatch.setattr(parquet_trial.PROCESS, "ask", None)
+
+    return forbid
+
+
+@posix
+def test_what_was_saved_here_is_read_as_it_is_however_often_a_prompt_is_there(
+    tmp_path, spare, never_tried
+):
+    rows = 150_000
+    frame = pd.DataFrame({"prompt": [TEXT] * rows, "label": ["positive", "negative"] * (rows // 2)})
+    write_parquet(frame, tmp_path / "run.parquet", {})
+    shutil.copy(tmp_path / "run.parquet", tmp_path / "copy.parquet")
+    with pytest.raises(ConfigurationError, match="memory"):
+        lp.read_parquet(tmp_path / "copy.parquet")
+    never_tried()
+    pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "run.parquet"), frame)
+    assert lp.read_facts(tmp_path / "run.parquet") == {}
+
+
+@posix
+def test_a_file_that_is_moved_on_its_disk_stays_ones_own(tmp_path):
+    write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "a.parquet", {})
+    assert is_own(tmp_path / "a.parquet")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.parquet").rename(tmp_path / "folder" / "b.parquet")
+    assert is_own(tmp_path / "folder" / "b.parquet")
+
+
+@posix
+@pytest.mark.parametrize("how", ["copied", "open to all", "many numbers", "a long end", "none"])
+def test_what_may_be_of_somebody_else_is_not_ones_own(tmp_path, how):
+    path = tmp_path / "a.parquet"
+    write_parquet(pd.DataFrame({"a": [1]}), path, {})
+    if how == "copied":
+        shutil.copy(path, tmp_path / "b.parquet")
+        path = tmp_path / "b.parquet"
+    elif how == "open to all":
+        path.chmod(0o666)
+    elif how == "many numbers":  # as if one could try them all
+        table = pa.table({"a": [1]}).replace_schema_metadata({OWN: "x", "more": "x"})
+        with path.open("wb") as file:
+            mark = f"file {path.stat().st_ino} on this disk;"
+            pq.write_table(table.replace_schema_metadata({OWN: mark, "more": OWN}), file)
+    elif how == "a long end":
+        path.write_bytes(path.read_bytes()[:-8] + b"\xff" * 4 + b"PAR1")
+    else:
+        path = tmp_path / "nothing"
+    assert not is_own(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with a name")
+    os.mkfifo(tmp_path / "a.parquet")
+    assert not is_own(tmp_path / "a.parquet")
+    with pytest.raises(ConfigurationError, match="pipe"):
+        lp.read_parquet(tmp_path / "a.parquet")
+
+
+# ---- the process
+
+
+def test_it_ends_when_nothing_comes_and_another_one_begins(tmp_path):
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("nothing can be waited for there")
+    file = tmp_path / "serves.py"
+    file.write_text("import os\ndef serve(message, within):\n    return os.getpid()")
+    process = KeptProcess(file, (), idle_s=0.01)
+    first = process.ask({}, 1)
+    process.process.wait()
+    assert process.ask({}, 1) != first
+    process.stop()
+
+
+def test_one_that_has_become_large_is_not_kept(tmp_path, monkeypatch):
+    foreign(tmp_path / "a.parquet")
+    lp.read_parquet(tmp_path / "a.parquet")
+    assert parquet_trial.PROCESS.process is not None
+    monkeypatch.setattr(parquet_trial, "KEPT", 1)
+    lp.read_parquet(tmp_path / "a.parquet")
+    assert parquet_trial.PROCESS.process is None
+
+
+def test_a_machine_spares_a_quarter_of_its_memory_or_of_its_containers(tmp_path, monkeypatch):
+    pages = {"SC_PHYS_PAGES": 2**22, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(spare_memory.os, "sysconf", pages.get, raising=False)
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(spare_memory, "_LIMITS", (str(limit),))
+    spared = spare_memory.spare_memory.__wrapped__
+    assert spared() == 2**32
+    for written, spare in (("max\n", 2**32), (f"{2**33}\n", 2**31), (f"{2**20}\n", 2**30)):
+        limit.write_text(written)
+        assert spared() == spare
