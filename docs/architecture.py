@@ -112,7 +112,7 @@ QUESTIONS: Lines = (
     ("service:Pipeline", "Where does a pipeline of a service go on after a restart?"),
     ("Arrivals", "How does a row of a pipeline come to its next stage?"),
     ("read_parquet", "Who reads a saved file back?"),
-    ("try_out", "Which parquet file is not read, for what that would take?"),
+    ("try_files", "Which parquet file is not read, for what that would take?"),
     ("is_own", "Which is known as saved here, and needs no trial?"),
     ("KeptProcess", "Where is tried what may take long, or end the process that does it?"),
     ("PartWriter", "When is a part of `save=` written?"),

@@ -30,7 +30,7 @@ from lionproc.frame.assemble import assemble
 from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
 from lionproc.frame.parquet_reader import PARTS, facts_of, local_copy, read_source
-from lionproc.frame.parquet_trial import try_out
+from lionproc.frame.parquet_trial import try_files
 from lionproc.frame.place import Remote, place_of
 from lionproc.frame.rows_digest import written
 from lionproc.frame.save_target import mixed_with, not_of, part_of, refuse_link
@@ -140,12 +140,12 @@ class Part:
         """
         if isinstance(file, Remote):
             with local_copy(file) as copy, copy.open("rb") as source:
-                try_out([copy], [file])
+                try_files([copy], [file])
                 yield source
             return
         self._check_whose(file, file.stat(), repository_of(file))
         refuse_link(file)
-        try_out([file])
+        try_files([file])
         flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
         with os.fdopen(os.open(file, os.O_RDONLY | sum(flags)), "rb") as source:
             self._check_whose(file, os.fstat(source.fileno()), None)

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from lionproc.child_environment import environment
 from lionproc.engine.forked import in_forked_child
-from lionproc.engine.kept_server import LENGTH_BYTES, Message
+from lionproc.engine.kept_server import LENGTH_BYTES, TOO_MUCH, Message
 
 __all__ = ["KeptProcess", "NotStartedError", "stop_all"]
 
@@ -142,7 +142,7 @@ class _Child:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        if hasattr(signal, "SIGPROF") and self.process.returncode == -signal.SIGPROF:
+        if self.process.returncode in {TOO_MUCH, -getattr(signal, "SIGPROF", -TOO_MUCH)}:
             self.is_over = True
 
     def let_go(self) -> None:

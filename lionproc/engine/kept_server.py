@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, TypeAlias
 
-__all__ = ["LENGTH_BYTES", "Message", "bound_memory"]
+__all__ = ["LENGTH_BYTES", "TOO_MUCH", "Message", "bound_memory"]
 
 Message: TypeAlias = "Mapping[str, Any]"
 
 LENGTH_BYTES: Final = 8
+TOO_MUCH: Final = 3  # how it ends itself where the work is too much for it
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from lionproc.frame.column_labels import check_labels, check_names
 from lionproc.frame.index_levels import concatenated
 from lionproc.frame.kept_labels import KEPT_LABELS, labels_of
 from lionproc.frame.notes import FACTS, SPARE, check_schema
-from lionproc.frame.parquet_trial import try_out
+from lionproc.frame.parquet_trial import try_files
 from lionproc.frame.place import AnyPath, Remote, place_of
 from lionproc.frame.results import KEY, SavedRun, remember
 
@@ -75,7 +75,7 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
     files = files_of(path)
     with readable(place_of(path)), contextlib.ExitStack() as copies:
         here = [copies.enter_context(local_copy(file)) for file in files]
-        try_out(here, files)
+        try_files(here, files)
         frame, facts = heard_meanwhile(partial(read_files, here, files))
     if files != [place_of(path)]:  # the parts of a folder
         for each in facts:
@@ -306,7 +306,7 @@ def footer_of(file: Path | Remote) -> tuple[int, pa.Schema]:
         Exception: Whatever is wrong with it, of many classes.
     """
     with local_copy(file, of_end=True) as here:
-        try_out([here], [file], "footer")
+        try_files([here], [file], "footer")
         return read_footer(here)
 
 

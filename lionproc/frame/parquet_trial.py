@@ -20,7 +20,7 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.own_file import is_own
 from lionproc.frame.place import Remote
 
-__all__ = ["PROCESS", "try_out"]
+__all__ = ["PROCESS", "try_files"]
 
 TIMES: Final = 100  # the bytes of a file that it may take in any case
 CPU_S: Final = 20.0  # of the processor, and more for more bytes
@@ -41,7 +41,7 @@ PROCESS: Final = KeptProcess(
 )
 
 
-def try_out(
+def try_files(
     files: Sequence[Path],
     names: Sequence[Path | Remote] | None = None,
     what: Literal["table", "footer"] = "table",

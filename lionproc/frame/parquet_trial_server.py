@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 import pandas as pd  # noqa: F401  (before anything that registers itself with it)
 import pyarrow as pa
 
-from lionproc.engine.kept_server import bound_memory
+from lionproc.engine.kept_server import TOO_MUCH, bound_memory
 from lionproc.frame.parquet_reader import read_files, read_footer
 
 __all__ = ["serve"]
@@ -66,7 +66,7 @@ class _Watch:
             now = self._clock()
             self.held_s, last = max(self.held_s, now - last), now
             if _resident() > self._most:
-                os._exit(1)
+                os._exit(TOO_MUCH)
         self.held_s = max(self.held_s, self._clock() - last)
 
 

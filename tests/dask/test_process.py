@@ -149,7 +149,7 @@ def test_rows_that_fail_alike_in_one_partition_end_no_other(  # noqa: PLR0917
     dd, tmp_path, status, odd, threads, first, save
 ):
     """Its run by itself would be stopped: enough have failed in one way, and none was answered."""
-    odd = 2 * odd if save else odd
+    odd = 2 * odd if save and odd > 1 else odd
     rows = [f"odd {n}" for n in range(odd)], [f"text {n}" for n in range(40)]
     parts = [pd.DataFrame({"text": texts}) for texts in (rows if first else rows[::-1])]
     ddf = dd.concat([dd.from_pandas(part, npartitions=1) for part in parts])
@@ -480,7 +480,7 @@ def test_a_part_that_takes_more_than_there_is_is_refused_and_nothing_is_asked_ag
     out, sent = run(), shared.counters.total
     with monkeypatch.context() as patch:
         patch.setattr(parquet_trial, "TIMES", 0)
-        patch.setattr(parquet_trial, "spare_memory", lambda: 10)
+        patch.setattr(parquet_trial, "spare_memory", lambda: -(2**40))  # which any has passed
         patch.setattr(parquet_trial, "is_own", lambda file: False)  # as if it had been copied
         with pytest.raises(lp.errors.ConfigurationError, match="memory"):
             run()
@@ -861,7 +861,7 @@ def test_a_run_in_which_more_rows_fail_takes_no_answers_out_of_parts(dd, home, t
         assert lp.read_parquet(tmp_path / "out")["a"].count() == len(FRAME)
 
 
-@pytest.mark.parametrize("what", ["an answer", "its pages", "packed by others"])
+@pytest.mark.parametrize("what", ["an answer", "its pages"])
 def test_a_damaged_part_makes_way_for_the_answers_of_a_run_in_which_rows_fail(
     dd, home, tmp_path, what
 ):
@@ -874,10 +874,8 @@ def test_a_damaged_part_makes_way_for_the_answers_of_a_run_in_which_rows_fail(
         content = part.read_bytes()
         if what == "an answer":
             part.write_bytes(content.replace(b"old", b"odd", 1))
-        elif what == "its pages":
-            part.write_bytes(content[:4] + bytes(200) + content[204:])
         else:
-            pq.write_table(pq.read_table(part), part, compression="zstd")
+            part.write_bytes(content[:4] + bytes(200) + content[204:])
         server.configure(answer="new", faults=["400"])
         computed(ddf.llm.process("Say {text}", **how))
         saved = lp.read_parquet(tmp_path / "out")["a"]
