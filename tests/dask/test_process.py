@@ -479,8 +479,8 @@ def test_a_part_that_takes_more_than_there_is_is_refused_and_nothing_is_asked_ag
 
     out, sent = run(), shared.counters.total
     with monkeypatch.context() as patch:
-        patch.setattr(parquet_trial, "TIMES", 0)
-        patch.setattr(parquet_trial, "spare_memory", lambda: -(2**40))  # which any has passed
+        for name, bound in (("TIMES", -(2**40)), ("spare_memory", lambda: -(2**40))):
+            patch.setattr(parquet_trial, name, bound)  # which any has passed
         patch.setattr(parquet_trial, "is_own", lambda file: False)  # as if it had been copied
         with pytest.raises(lp.errors.ConfigurationError, match="memory"):
             run()
