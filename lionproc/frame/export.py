@@ -77,15 +77,23 @@ def table_of(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
     Raises:
         ColumnError: It cannot be one; the message names the column.
     """
+    return _table_and_notes(frame, like)[0]
+
+
+def _table_and_notes(
+    frame: pd.DataFrame, like: pa.Schema | None = None
+) -> tuple[pa.Table, dict[bytes, bytes]]:
+    """As `table_of`, and what a file says of names that are no texts."""
     _unique_names(frame)
+    named, notes = _with_text_names(frame)
     try:
-        return _fitting_table(frame, like)
+        return _fitting_table(named, like), notes
     except _UNFIT:
         raise ColumnError(_blame(frame)) from None  # Arrow's own words quote cells
 
 
 def _fitting_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
-    table = to_table(_with_text_names(frame), like)
+    table = to_table(frame, like)
     # Some types only parquet refuses, and lists in more than forty lists are written and then not
     # read: a file of one row shows it before any row is bought.
     file = pa.BufferOutputStream()
@@ -99,7 +107,7 @@ def _blame(frame: pd.DataFrame) -> str:
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, [place]].reset_index(drop=True)
         try:
-            _fitting_table(column)
+            _fitting_table(_with_text_names(column)[0])
         except _UNFIT:
             values = column.iloc[:, 0]
             kinds = sorted({type(value).__name__ for value in values.dropna()})[:4]
@@ -122,21 +130,26 @@ def _unique_names(frame: pd.DataFrame) -> None:
             )
 
 
-def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with column names that pyarrow takes without a warning; shares the data."""
-    made = frame
+def _with_text_names(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
+    """The frame with names that pyarrow takes without a warning, and what they are; shares the data."""
+    made, notes = frame, {}
     is_mixed = frame.columns.nlevels == 1 and _is_mixed(frame.columns)
-    if is_mixed or kept_labels(frame.columns) is not None:
+    labels = kept_labels(frame.columns)
+    if labels is not None:
+        notes[KEPT_LABELS] = labels
+    elif is_mixed:
+        notes[LABELS] = _json([_json_label(name) for name in frame.columns])
+    if notes:
         made = pd.DataFrame(frame, copy=False)
         names = [str(name) for name in frame.columns]
         made.columns = pd.Index(names, name=frame.columns.name if is_mixed else None)
     if _has_odd_levels(frame):
         # pandas alone would do the same, and warn for every part of it.
         made = pd.DataFrame(made, copy=False)
-        made.index = made.index.set_names(
-            [None if name is None else str(name) for name in frame.index.names]
-        )
-    return made
+        levels = frame.index.names
+        made.index = made.index.set_names([None if name is None else str(name) for name in levels])
+        notes[LEVELS] = _json([None if name is None else _json_label(name) for name in levels])
+    return made, notes
 
 
 def _has_odd_levels(frame: pd.DataFrame) -> bool:
@@ -167,17 +180,9 @@ def write_parquet(
         SaveError: The file could not be written; an older one is untouched.
         ConfigurationError: It is no path, or an address that nothing here can open.
     """
-    table = table_of(frame, like)
-    extra = {FACTS: _json(facts)}
-    labels = kept_labels(frame.columns)
-    if labels is not None:
-        extra[KEPT_LABELS] = labels
-    elif frame.columns.nlevels == 1 and _is_mixed(frame.columns):
-        extra[LABELS] = _json([_json_label(name) for name in frame.columns])
-    if _has_odd_levels(frame):
-        names = frame.index.names
-        extra[LEVELS] = _json([None if name is None else _json_label(name) for name in names])
-    table = table.replace_schema_metadata({**table.schema.metadata, **extra})
+    table, notes = _table_and_notes(frame, like)
+    notes[FACTS] = _json(facts)
+    table = table.replace_schema_metadata({**table.schema.metadata, **notes})
     with saving(path) as file:
         _write_down(table, file)
     return shown(path) if is_url(path) else local_path(path).resolve()
