@@ -193,6 +193,14 @@ def few_authorities(authority):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def secret_of_the_session(tmp_path_factory):
+    """What marks saved files is none of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def home_of_the_module(tmp_path_factory):
     """Answers of other tests, or of an earlier day, are none of a server with the same port."""

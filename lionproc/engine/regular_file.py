@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["bytes_of", "first_hole", "read_regular", "written_part"]
+__all__ = ["bytes_of", "first_hole", "opened_regular", "read_regular", "written_part"]
 
 
 def read_regular(
@@ -31,6 +33,29 @@ def read_regular(
     Raises:
         OSError: It cannot be read, is no regular file, is larger, has holes, or a flaw.
     """
+    with opened_regular(path, follow=follow, flaw=flaw) as file:
+        if first_hole(file.fileno()) < os.fstat(file.fileno()).st_size <= largest:
+            raise OSError(errno.EINVAL, "it has holes, and no file that is written whole has any")
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise OSError(errno.EFBIG, f"it is larger than {largest // 2**20:,} MiB")
+    return content
+
+
+@contextmanager
+def opened_regular(
+    path: Path, *, follow: bool = False, flaw: Callable[[os.stat_result], str] | None = None
+) -> Iterator[BinaryIO]:
+    """A file that somebody else may have put there, to be read: never a pipe or a device.
+
+    Args:
+        path: The file.
+        follow: Whether it may be a symbolic link.
+        flaw: What else is wrong with it, "" for nothing.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or has a flaw.
+    """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if not follow:
         if path.is_symlink():
@@ -42,12 +67,7 @@ def read_regular(
             raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
         if flaw is not None and (what := flaw(found)):
             raise PermissionError(errno.EPERM, what)
-        if first_hole(file.fileno()) < found.st_size <= largest:
-            raise OSError(errno.EINVAL, "it has holes, and no file that is written whole has any")
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise OSError(errno.EFBIG, f"it is larger than {largest // 2**20:,} MiB")
-    return content
+        yield file
 
 
 def first_hole(file: int) -> int:

@@ -23,7 +23,7 @@ from lionproc.frame.arrow_extension import register, to_table
 from lionproc.frame.assemble import place_in
 from lionproc.frame.kept_labels import KEPT_LABELS, kept_labels
 from lionproc.frame.notes import FACTS
-from lionproc.frame.own_file import OWN, own_mark
+from lionproc.frame.own_file import NO_MARK, OWN, make_own
 from lionproc.frame.parquet_dictionary import DICTIONARY_BYTES, GROUP_ROWS, with_dictionary
 from lionproc.frame.parquet_reader import LABELS, LEVELS
 from lionproc.frame.place import AnyPath, Remote, place_of, saving
@@ -191,7 +191,7 @@ def write_parquet(
 def _write_down(table: pa.Table, path: Path) -> None:
     try:
         with path.open("wb") as sink:  # Arrow opens no path that is no Unicode
-            said = {**table.schema.metadata, OWN: own_mark(sink)}
+            said = {**table.schema.metadata, OWN: NO_MARK}
             pq.write_table(
                 table.replace_schema_metadata(said),
                 sink,
@@ -200,6 +200,7 @@ def _write_down(table: pa.Table, path: Path) -> None:
                 dictionary_pagesize_limit=DICTIONARY_BYTES,
                 write_page_checksum=True,
             )
+        make_own(path)
     except pa.ArrowException as error:
         raise OSError(errno.EIO, type(error).__name__) from error
 

@@ -1,58 +1,103 @@
-"""A mark in a parquet file by which whoever wrote it knows it again.
+"""A mark in a parquet file by which whoever wrote it knows it again, wherever it lies.
 
-In the file stands the number that the file system gave it. A copy, or what comes out of an archive, has
-another one; so a file that bears its own, and that nobody but its owner can write, is as it was saved.
+It is a digest of the whole file with a secret of its user (`own_secret`), and stands in the metadata
+in a place that is kept free for it. Whoever changes a byte cannot make another one.
 """
 
 from __future__ import annotations
 
+import errno
+import hmac
 import os
-import stat
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from lionproc.engine.trust import others_of
+from lionproc.engine.own_secret import own_secret
+from lionproc.engine.regular_file import first_hole, opened_regular
 
-__all__ = ["OWN", "is_own", "own_mark"]
+__all__ = ["NO_MARK", "OWN", "is_own", "make_own"]
 
 OWN: Final = b"lionproc.own"  # of the metadata
+_SIZE: Final = 32  # bytes of the digest, each of which is two letters
+NO_MARK: Final = b"0" * 2 * _SIZE
+# As Thrift writes two texts: the kind of each, which comes after the one before, and its length.
+_PLACE: Final = b"\x18" + bytes([len(OWN)]) + OWN + b"\x18" + bytes([len(NO_MARK)])
 _END: Final = 8  # bytes behind the footer: its length, and what kind of file it is
 _LONGEST: Final = 2**24  # bytes of a footer that is looked through
+_PIECE: Final = 2**20  # bytes that are read at once
 
 
-def own_mark(file: BinaryIO) -> bytes:
-    """What the metadata of a file is to say under `OWN`.
+def make_own(path: Path) -> None:
+    """Give a file its mark. Where there is no secret it has none.
 
     Args:
-        file: It, opened.
+        path: A parquet file with `NO_MARK` under `OWN` in its metadata.
+
+    Raises:
+        OSError: It cannot be written.
     """
-    return b"file %d on this disk;" % os.fstat(file.fileno()).st_ino
+    secret = own_secret(make=True)
+    if secret is None:
+        return
+    with path.open("r+b") as file:
+        place = _place_in(file)
+        if place is not None:
+            mark = _digest(file, place, secret)
+            file.seek(place)
+            file.write(mark)
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file was saved here by whoever reads it, and nobody else can have changed it since.
+    """Whether a file is, byte for byte, as this user has saved it on this machine.
 
     Args:
         path: It need not be there.
     """
-    if os.name != "posix":  # there it is not known who can write a file
+    secret = own_secret(make=False)
+    if secret is None:
         return False
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return False
-        with path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            if not found.st_ino or found.st_uid != os.geteuid() or others_of(found, path.parent):
-                return False
-            file.seek(-_END, os.SEEK_END)
-            length = int.from_bytes(file.read(4), "little")
-            if length > _LONGEST:
-                return False
-            file.seek(-_END - length, os.SEEK_END)
-            said = file.read(length)
-            mark = own_mark(file)
+        with opened_regular(path, follow=True) as file:
+            place = _place_in(file)
+            if place is None or first_hole(file.fileno()) < os.fstat(file.fileno()).st_size:
+                return False  # a hole of terabytes would be read, and we leave none
+            file.seek(place)
+            return hmac.compare_digest(file.read(len(NO_MARK)), _digest(file, place, secret))
     except OSError:
         return False
-    # As Thrift writes a text: its kind and length before it. A stranger may try one number, not all.
-    texts = b"".join(b"\x18" + bytes([len(text)]) + text for text in (OWN, mark))
-    return texts in said and said.count(OWN) == 1
+
+
+def _place_in(file: BinaryIO) -> int | None:
+    """Where the mark of a file stands; None if it has no one place for it."""
+    size = file.seek(0, os.SEEK_END)
+    if size < _END:
+        return None
+    file.seek(size - _END)
+    length = int.from_bytes(file.read(4), "little")
+    if length > min(_LONGEST, size - _END):
+        return None
+    begin = size - _END - length
+    file.seek(begin)
+    said = file.read(length)
+    at = said.find(_PLACE)
+    is_alone = at >= 0 and said.count(OWN) == 1 and at + len(_PLACE) + len(NO_MARK) <= length
+    return begin + at + len(_PLACE) if is_alone else None
+
+
+def _digest(file: BinaryIO, place: int, secret: bytes) -> bytes:
+    """That of the file without its mark, in letters."""
+    made = blake2b(key=secret, digest_size=_SIZE)
+    file.seek(0)
+    left = place
+    while left:
+        piece = file.read(min(_PIECE, left))
+        if not piece:
+            raise OSError(errno.EIO, "it has become shorter")
+        made.update(piece)
+        left -= len(piece)
+    made.update(NO_MARK)
+    file.seek(place + len(NO_MARK))
+    while piece := file.read(_PIECE):
+        made.update(piece)
+    return made.hexdigest().encode()

@@ -8,9 +8,13 @@ tried where it does no harm. The system gives that process so much memory and ti
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
+
+import pandas as pd
 
 from lionproc.engine.kept_process import KeptProcess, NotStartedError
 from lionproc.engine.regular_file import bytes_of
@@ -20,7 +24,7 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.own_file import is_own
 from lionproc.frame.place import Remote
 
-__all__ = ["PROCESS", "try_files"]
+__all__ = ["PROCESS", "TEXT", "try_files"]
 
 TIMES: Final = 100  # the bytes of a file that it may take in any case
 CPU_S: Final = 20.0  # of the processor, and more for more bytes
@@ -29,6 +33,9 @@ BYTES_A_SECOND: Final = 2**20  # for a second more of the one
 BYTES_A_SECOND_HELD: Final = 2**22  # and of the other
 WAIT: Final = 5  # times as long by the clock: disks and other programs take their time
 KEPT: Final = 2**29  # bytes of memory that it may have for later
+TEXT: Final = (
+    "mode.string_storage"  # what a text is to pandas: of Python it takes ten times as much
+)
 _PACKAGES: Final = (  # what it imports
     *("lionproc", "pandas", "numpy", "pyarrow", "dateutil", "six", "pytz", "tzdata"),
     *("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"),
@@ -69,6 +76,7 @@ def try_files(
         "what": what,
         "memory": max(TIMES * size, spare),
         "seconds": seconds,
+        "settings": _settings(),
     }
     folder = foreign.parent if isinstance(foreign, Path) else "the folder of a copy on this machine"
     trust = f"{VARIABLE}={folder}"
@@ -96,6 +104,15 @@ def try_files(
         'another process. Read only the columns that you need, with pd.read_parquet(..., columns=["..."])'
         f"; or, if you trust whoever made it and have the memory and the time: {trust}"
     )
+
+
+def _settings() -> dict[str, object]:
+    """What it depends on in this process how much a file takes here."""
+    return {
+        "text": pd.get_option(TEXT),
+        "recursion": sys.getrecursionlimit(),
+        "stack": threading.stack_size(),
+    }
 
 
 def _is_known(file: Path) -> bool:

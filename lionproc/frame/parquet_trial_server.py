@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
-import pandas as pd  # noqa: F401  (before anything that registers itself with it)
+import pandas as pd  # before anything that registers itself with it
 import pyarrow as pa
 
 from lionproc.engine.kept_server import TOO_MUCH, bound_memory
 from lionproc.frame.parquet_reader import read_files, read_footer
+from lionproc.frame.parquet_trial import TEXT
 
 __all__ = ["serve"]
 
@@ -31,7 +32,7 @@ _RESIDENT, _DATA = 1, 5
 
 
 class _Watch:
-    """Looks how long the thread that reads holds everything up, and how much memory there is.
+    """Looks how long everything is held up, and how much memory there is.
 
     Args:
         memory: Bytes beyond which this process ends itself: for the system has no such limit, or a
@@ -45,9 +46,7 @@ class _Watch:
     def __init__(self, memory: int) -> None:
         self.held_s = 0.0
         self.has_passed = False
-        self._begun_with = _forget_peak()
-        self._most = self._begun_with + memory
-        self._clock = _clock_of(threading.get_ident())
+        self._most = _forget_peak() + memory
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -61,13 +60,20 @@ class _Watch:
         self.has_passed = _peak() > self._most
 
     def _look(self) -> None:
-        last = self._clock()
-        while not self._is_over.wait(TICK_S):
-            now = self._clock()
-            self.held_s, last = max(self.held_s, now - last), now
+        """Whichever thread has the lock of Python meanwhile, Arrow's own too, takes both kinds of time.
+
+        The processor's alone is more where several threads are at work without it, and that of the
+        clock where other programs are.
+        """
+        worked, was = time.process_time(), time.monotonic()
+        is_over = False
+        while not is_over:
+            is_over = self._is_over.wait(TICK_S)
+            held = min(time.process_time() - worked, time.monotonic() - was)
+            self.held_s = max(self.held_s, held)
+            worked, was = time.process_time(), time.monotonic()
             if _resident() > self._most:
                 os._exit(TOO_MUCH)
-        self.held_s = max(self.held_s, self._clock() - last)
 
 
 def serve(
@@ -77,7 +83,8 @@ def serve(
 
     Args:
         message: The paths of the `files`; `what` is read of them, a "table" or the "footer"; the
-            bytes of `memory` and the `seconds` of the processor that it may take.
+            bytes of `memory` and the `seconds` of the processor that it may take; and the `settings`
+            of the process that is to read them.
         within: Ends this process after so many seconds of the processor.
 
     Returns:
@@ -87,15 +94,25 @@ def serve(
     if _STATM.exists():
         threads = pa.cpu_count() + pa.io_thread_count()
         bound_memory(_statm(_DATA) + message["memory"] + _STACK * threads)
-    files = [Path(name) for name in message["files"]]
+    files, settings = [Path(name) for name in message["files"]], message["settings"]
+    pd.set_option(TEXT, settings["text"])
+    sys.setrecursionlimit(settings["recursion"])
+    threading.stack_size(settings["stack"])
     has_no_memory = False
-    with within(message["seconds"]), _Watch(message["memory"]) as watch:
+
+    def read() -> None:
+        nonlocal has_no_memory
         try:
             _read(files, message["what"])
         except MemoryError:
             has_no_memory = True
         except Exception as error:  # noqa: BLE001  (it is told where they are read)
             log.debug("%s", type(error).__name__)
+
+    reader = threading.Thread(target=read)  # as there, where Ctrl-C is heard meanwhile
+    with within(message["seconds"]), _Watch(message["memory"]) as watch:
+        reader.start()
+        reader.join()
     return {
         "has_no_memory": has_no_memory or watch.has_passed,
         "held_s": watch.held_s,
@@ -137,10 +154,3 @@ def _peak() -> int:
 
 def _statm(field: int) -> int:
     return int(_STATM.read_text().split()[field]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _clock_of(thread: int) -> Callable[[], float]:
-    """The processor's time of a thread; where the system does not tell it, that of the process."""
-    if not hasattr(time, "pthread_getcpuclockid"):
-        return time.process_time
-    return partial(time.clock_gettime, time.pthread_getcpuclockid(thread))

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
+import sys
 from decimal import Decimal
 
 import fsspec
@@ -18,10 +20,11 @@ import lionproc as lp
 from lionproc.cli.reading import read
 from lionproc.engine import kept_process, spare_memory
 from lionproc.engine.kept_process import KeptProcess
+from lionproc.engine.own_secret import own_secret
 from lionproc.errors import ConfigurationError
 from lionproc.frame import parquet_trial
 from lionproc.frame.export import write_parquet
-from lionproc.frame.own_file import OWN, is_own
+from lionproc.frame.own_file import NO_MARK, OWN, is_own, make_own
 from lionproc.frame.parquet_reader import footer_of
 from lionproc.frame.save_target import part_of
 
@@ -53,6 +56,7 @@ def one_after_the_other(count):
     return pa.array(made)
 
 
+TEXTS = {"name": "t", "field_name": "t", "pandas_type": "unicode", "numpy_type": "string"}
 PLAIN = {"store_schema": False}
 ALIKE = {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY", "compression": "zstd"}
 STRANGE = {
@@ -108,6 +112,18 @@ def test_the_parts_of_a_folder_are_refused_for_what_they_take_together(tmp_path,
         lp.read_parquet(tmp_path)
 
 
+def test_texts_are_tried_as_what_they_are_to_pandas_here(tmp_path, spare):
+    table = pa.table({"t": one_after_the_other(1_300_000)}).replace_schema_metadata(
+        {"pandas": json.dumps({"columns": [TEXTS], "index_columns": [], "column_indexes": []})}
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pd.option_context("mode.string_storage", "pyarrow"):
+        assert len(lp.read_parquet(tmp_path / "a.parquet")) == 1_300_000
+    python = pd.option_context("mode.string_storage", "python")
+    with python, pytest.raises(ConfigurationError, match="memory"):
+        lp.read_parquet(tmp_path / "a.parquet")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there is no hole in a file without a word")
 def test_a_hole_in_a_file_is_none_of_its_bytes(tmp_path, spare):
     path = tmp_path / "a.parquet"
@@ -142,14 +158,14 @@ def test_a_file_that_never_ends_is_refused(tmp_path, monkeypatch):
 
 def test_what_would_hold_everything_up_is_refused(tmp_path, monkeypatch):
     """pandas folds what is in a tuple to 32 bits: all these labels have one hash."""
-    monkeypatch.setattr(parquet_trial, "HELD_S", 0.3)
+    monkeypatch.setattr(parquet_trial, "HELD_S", 0.6)
     monkeypatch.setattr(parquet_trial, "BYTES_A_SECOND_HELD", 2**40)
     nothing = {"name": None, "field_name": None, "metadata": None}
     level = {**nothing, "pandas_type": "unicode", "numpy_type": "object"}
     path = tmp_path / "a.parquet"
 
     def labels(times):
-        names = [f"(({times * n},),'a')" for n in range(1, 8001)]
+        names = [f"(({times * n},),'a')" for n in range(1, 12_001)]
         kind = {"pandas_type": "int8", "numpy_type": "int8"}
         columns = [{**nothing, "name": name, "field_name": name, **kind} for name in names]
         said = {"index_columns": [], "column_indexes": [level] * 2, "columns": columns}
@@ -157,9 +173,49 @@ def test_what_would_hold_everything_up_is_refused(tmp_path, monkeypatch):
         pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(said)}), path)
         return lp.read_parquet(path)
 
-    assert labels(1).shape == (1, 8000)
+    assert labels(1).shape == (1, 12_000)
     with pytest.raises(ConfigurationError, match="in which nothing else is done"):
         labels(2**32 + 1)
+
+
+def test_what_arrow_does_in_threads_of_its_own_holds_everything_up_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_trial, "HELD_S", 0.3)
+    monkeypatch.setattr(parquet_trial, "BYTES_A_SECOND_HELD", 2**40)
+    hard = pa.array([Decimal("0.01")]).take(pa.array(np.zeros(2_000_000, "i4")))
+    for values in (pa.array(np.zeros(2_000_000)), hard):
+        pq.write_table(pa.table({"a": values, "b": values}), tmp_path / "a.parquet")
+        if values is not hard:
+            assert len(lp.read_parquet(tmp_path / "a.parquet")) == 2_000_000
+    with pytest.raises(ConfigurationError, match="in which nothing else is done"):
+        lp.read_parquet(tmp_path / "a.parquet")
+
+
+DEEP = """
+import sys
+sys.setrecursionlimit(10**6)
+import lionproc as lp
+try:
+    lp.read_parquet(sys.argv[1])
+except lp.errors.ConfigurationError as error:
+    print(error)
+"""
+
+
+def test_a_type_that_is_read_too_deep_for_this_process_ends_another_one(tmp_path):
+    """pandas reads what its own types say as JSON, as deep as the limit of recursion lets it."""
+    deep = b"[" * 500_000
+    field = {b"ARROW:extension:name": b"pandas.period", b"ARROW:extension:metadata": deep}
+    schema = pa.schema([pa.field("t", pa.int64(), metadata=field)])
+    table = pa.table([pa.array([1])], schema=schema)
+    pq.write_table(table, tmp_path / "a.parquet")
+    done = subprocess.run(
+        [sys.executable, "-c", DEEP, str(tmp_path / "a.parquet")],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert "cannot be read" in done.stdout or "end the process that reads it" in done.stdout
+    assert done.returncode == 0
 
 
 STAND_IN = """
@@ -266,50 +322,84 @@ def never_tried(monkeypatch):
     return forbid
 
 
-@posix
 def test_what_was_saved_here_is_read_as_it_is_however_often_a_prompt_is_there(
-    tmp_path, spare, never_tried
+    tmp_path, spare, never_tried, monkeypatch
 ):
     rows = 150_000
     frame = pd.DataFrame({"prompt": [TEXT] * rows, "label": ["positive", "negative"] * (rows // 2)})
     write_parquet(frame, tmp_path / "run.parquet", {})
-    shutil.copy(tmp_path / "run.parquet", tmp_path / "copy.parquet")
-    with pytest.raises(ConfigurationError, match="memory"):
-        lp.read_parquet(tmp_path / "copy.parquet")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+        with pytest.raises(ConfigurationError, match="memory"):
+            lp.read_parquet(tmp_path / "run.parquet")
     never_tried()
     pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "run.parquet"), frame)
     assert lp.read_facts(tmp_path / "run.parquet") == {}
 
 
-@posix
-def test_a_file_that_is_moved_on_its_disk_stays_ones_own(tmp_path):
-    write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "a.parquet", {})
+def test_a_file_that_is_copied_or_moved_is_known_as_long_as_nobody_changes_a_byte(tmp_path):
+    write_parquet(pd.DataFrame({"a": [1], "b": ["x"]}), tmp_path / "a.parquet", {"n": 5})
     assert is_own(tmp_path / "a.parquet")
+    shutil.copy(tmp_path / "a.parquet", tmp_path / "b.parquet")
     (tmp_path / "folder").mkdir()
-    (tmp_path / "a.parquet").rename(tmp_path / "folder" / "b.parquet")
-    assert is_own(tmp_path / "folder" / "b.parquet")
+    (tmp_path / "a.parquet").rename(tmp_path / "folder" / "a.parquet")
+    assert is_own(tmp_path / "b.parquet")
+    assert is_own(tmp_path / "folder" / "a.parquet")
+    whole = (tmp_path / "b.parquet").read_bytes()
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        (tmp_path / "b.parquet").write_bytes(changed)
+        assert not is_own(tmp_path / "b.parquet"), place
+    for changed in (whole[:-1], whole + b"x", whole[4:], b""):
+        (tmp_path / "b.parquet").write_bytes(changed)
+        assert not is_own(tmp_path / "b.parquet")
 
 
-@posix
-@pytest.mark.parametrize("how", ["copied", "open to all", "many numbers", "a long end", "none"])
-def test_what_may_be_of_somebody_else_is_not_ones_own(tmp_path, how):
+def test_a_file_that_somebody_has_written_again_with_its_mark_is_not_ones_own(tmp_path):
     path = tmp_path / "a.parquet"
     write_parquet(pd.DataFrame({"a": [1]}), path, {})
-    if how == "copied":
-        shutil.copy(path, tmp_path / "b.parquet")
-        path = tmp_path / "b.parquet"
-    elif how == "open to all":
-        path.chmod(0o666)
-    elif how == "many numbers":  # as if one could try them all
-        table = pa.table({"a": [1]}).replace_schema_metadata({OWN: "x", "more": "x"})
-        with path.open("wb") as file:
-            mark = f"file {path.stat().st_ino} on this disk;"
-            pq.write_table(table.replace_schema_metadata({OWN: mark, "more": OWN}), file)
-    elif how == "a long end":
-        path.write_bytes(path.read_bytes()[:-8] + b"\xff" * 4 + b"PAR1")
-    else:
-        path = tmp_path / "nothing"
+    mark = pq.read_metadata(path).metadata[OWN]
+    assert mark != NO_MARK
+    table = pq.read_table(path).replace_schema_metadata({OWN: mark})
+    with path.open("r+b") as file:  # in its place on the disk
+        file.truncate(0)
+        pq.write_table(table, file)
     assert not is_own(path)
+    pq.write_table(table.replace_schema_metadata({OWN: NO_MARK, "more": OWN}), path)
+    make_own(path)
+    assert not is_own(path)  # there are two places for a mark
+
+
+@posix
+def test_a_hole_of_terabytes_is_not_read_for_a_mark(tmp_path):
+    write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "a.parquet", {})
+    whole = (tmp_path / "a.parquet").read_bytes()
+    with (tmp_path / "b.parquet").open("wb") as file:
+        file.truncate(2**42)
+        file.seek(0, os.SEEK_END)
+        file.write(whole)
+    assert not is_own(tmp_path / "b.parquet")
+
+
+def test_the_secret_is_for_its_user_alone_or_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert own_secret(make=False) is None
+    assert not (tmp_path / "state").exists()
+    secret = own_secret(make=True)
+    assert own_secret(make=True) == own_secret(make=False) == secret
+    if os.name == "posix":
+        file = tmp_path / "state" / "lionproc" / "secret"
+        assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        file.chmod(0o640)
+        assert own_secret(make=False) is None
+        file.chmod(0o600)
+        file.write_bytes(secret[:-1])  # as if a disk had been full
+        assert own_secret(make=True) is None
+        write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "a.parquet", {})
+        assert pq.read_metadata(tmp_path / "a.parquet").metadata[OWN] == NO_MARK
+        assert lp.read_parquet(tmp_path / "a.parquet")["a"].tolist() == [1]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
