@@ -5,16 +5,19 @@ The equal rows of one run are joined before, in `frame/row_run.py`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from lionproc.engine.forked import in_forked_child
+from lionproc.engine.request import read_alike
+from lionproc.errors import CallError
 
 if TYPE_CHECKING:
     from lionproc.engine.journal import Journal
-    from lionproc.engine.request import Event
-    from lionproc.errors import CallError
+    from lionproc.engine.request import Call, Event
 
 PATIENCE_S = 60.0  # the most that an event waits for another executor, which may be paused
 
@@ -54,6 +57,27 @@ class Coalescing:
     def live(self, key: bytes | None) -> Event | None:
         """The unfinished event with this key, if there is one."""
         return None if key is None else self._live.get(key)
+
+    async def to_join(
+        self, call: Call, settled: Callable[[Event], Awaitable[object]] | None
+    ) -> Event | None:
+        """The unfinished event that a call is to share, if there is one.
+
+        An equal one that is read otherwise is waited for, where replies are kept: then its reply is
+        there, and is read by this call itself.
+
+        Args:
+            call: Which.
+            settled: Waits for an event, and raises its error; None where no reply is kept.
+        """
+        while (event := self.live(call.key)) is not None:
+            if read_alike(event.first, call):
+                return event
+            if settled is None:
+                return None
+            with contextlib.suppress(CallError):
+                await settled(event)
+        return None
 
     def failure(self, key: bytes | None) -> CallError | None:
         """How an equal call failed since the executor started, if one did."""

@@ -255,7 +255,7 @@ class RateLimitedAPIExecutor:
 
     async def _append(self, call: Call, deadline_s: float | None, priority: float) -> Event:
         dispatcher = self.dispatcher
-        event = dispatcher.coalescing.live(call.key)
+        event = await dispatcher.coalescing.to_join(call, self.settled if self.journal else None)
         if event is not None:
             dispatcher.extend_deadline(event, deadline_s)
             return event

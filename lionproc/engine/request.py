@@ -57,7 +57,9 @@ class Call(Protocol):
     A call may have a `limiter`, that of where it goes. An executor with limits of its own
     lets it pass that one too. Where that is a `LimiterPool`, the call has `through(way)`: the same
     call, sent that way. It may have a `size`, the bytes that it takes while it waits, a
-    `length`, the characters of the reply that it was answered by, and `keys_by_way`: all keys under which an answer to it may be kept, its own first; and
+    `length`, the characters of the reply that it was answered by, and `keys_by_way`: all keys under
+    which an answer to it may be kept, its own first; `shares`, what it has in common with others, and the
+    bytes of memory that this takes; `reads_as`, equal for calls whose replies are read in one way; and
     `leaves_later`, true where it sees to it itself that it leaves when all that came is noted, see
     `Turn`.
     """
@@ -99,6 +101,18 @@ def keys_of(call: Call) -> list[bytes]:
     """
     own = [] if call.key is None else [call.key]
     return getattr(call, "keys_by_way", own)
+
+
+def read_alike(one: Call, other: Call) -> bool:
+    """Whether the replies to two equal calls are read in one way, so that they have one answer.
+
+    Types may be equal in all that a model is told of them, and check or change what it says otherwise.
+
+    Args:
+        one: A call.
+        other: With the same key.
+    """
+    return bool(getattr(one, "reads_as", None) == getattr(other, "reads_as", None))
 
 
 class Event:

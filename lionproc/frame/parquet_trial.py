@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
 import pandas as pd
+import pyarrow as pa
 
 from lionproc.engine.kept_process import KeptProcess, NotStartedError
 from lionproc.engine.regular_file import bytes_of
@@ -24,7 +27,7 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.own_file import is_own
 from lionproc.frame.place import Remote
 
-__all__ = ["PROCESS", "TEXT", "try_files"]
+__all__ = ["PROCESS", "set_options", "try_files"]
 
 TIMES: Final = 100  # the bytes of a file that it may take in any case
 CPU_S: Final = 20.0  # of the processor, and more for more bytes
@@ -106,10 +109,38 @@ def try_files(
     )
 
 
+def _options() -> dict[str, object]:
+    """The options of pandas that say what a column is made of, as texts of Python or of Arrow."""
+    found: dict[str, object] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of those that will be gone
+        for group in ("mode", "future"):
+            for name in dir(getattr(pd.options, group, None)):
+                with suppress(KeyError, AttributeError):
+                    value = pd.get_option(f"{group}.{name}")
+                    if isinstance(value, str | int | None):
+                        found[f"{group}.{name}"] = value
+    return found
+
+
+def set_options(options: Mapping[str, object]) -> None:
+    """Have the options of pandas that `_settings` had.
+
+    Args:
+        options: By their names.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, value in options.items():
+            if pd.get_option(name) != value:
+                pd.set_option(name, value)
+
+
 def _settings() -> dict[str, object]:
     """What it depends on in this process how much a file takes here."""
     return {
-        "text": pd.get_option(TEXT),
+        "options": _options(),
+        "threads": pa.cpu_count(),
         "recursion": sys.getrecursionlimit(),
         "stack": threading.stack_size(),
     }

@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
-import pandas as pd  # before anything that registers itself with it
+import pandas as pd  # noqa: F401  (before anything that registers itself with it)
 import pyarrow as pa
 
 from lionproc.engine.kept_server import TOO_MUCH, bound_memory
 from lionproc.frame.parquet_reader import read_files, read_footer
-from lionproc.frame.parquet_trial import TEXT
+from lionproc.frame.parquet_trial import set_options
 
 __all__ = ["serve"]
 
@@ -91,11 +91,12 @@ def serve(
         `has_no_memory`, if it ended for that; the seconds `held_s` in which no other thread of Python
         had its turn; and the bytes of memory that this process has `kept`.
     """
+    files, settings = [Path(name) for name in message["files"]], message["settings"]
+    set_options(settings["options"])
+    pa.set_cpu_count(settings["threads"])
     if _STATM.exists():
         threads = pa.cpu_count() + pa.io_thread_count()
         bound_memory(_statm(_DATA) + message["memory"] + _STACK * threads)
-    files, settings = [Path(name) for name in message["files"]], message["settings"]
-    pd.set_option(TEXT, settings["text"])
     sys.setrecursionlimit(settings["recursion"])
     threading.stack_size(settings["stack"])
     has_no_memory = False

@@ -279,6 +279,11 @@ class ModelCall:
         return len(self._begins)
 
     @property
+    def reads_as(self) -> object:
+        """Its type: others may be equal to it in all that a model is told, and check something else."""
+        return self._recipe.answer.source
+
+    @property
     def shares(self) -> tuple[object, int]:
         """What it has in common with other calls, and the bytes of memory that this takes."""
         return self._recipe, self._recipe.weight

@@ -112,15 +112,21 @@ def test_the_parts_of_a_folder_are_refused_for_what_they_take_together(tmp_path,
         lp.read_parquet(tmp_path)
 
 
-def test_texts_are_tried_as_what_they_are_to_pandas_here(tmp_path, spare):
+@pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [("string", "mode.string_storage", "python"), ("object", "future.infer_string", False)],
+)
+def test_texts_are_tried_as_what_they_are_to_pandas_here(tmp_path, spare, kind, option, value):
+    said = {**TEXTS, "numpy_type": kind}
     table = pa.table({"t": one_after_the_other(1_300_000)}).replace_schema_metadata(
-        {"pandas": json.dumps({"columns": [TEXTS], "index_columns": [], "column_indexes": []})}
+        {"pandas": json.dumps({"columns": [said], "index_columns": [], "column_indexes": []})}
     )
     pq.write_table(table, tmp_path / "a.parquet")
-    with pd.option_context("mode.string_storage", "pyarrow"):
+    in_arrow = {"mode.string_storage": "pyarrow", "future.infer_string": True}[option]
+    with pd.option_context(option, in_arrow):
         assert len(lp.read_parquet(tmp_path / "a.parquet")) == 1_300_000
-    python = pd.option_context("mode.string_storage", "python")
-    with python, pytest.raises(ConfigurationError, match="memory"):
+    with pd.option_context(option, value), pytest.raises(ConfigurationError, match="memory"):
         lp.read_parquet(tmp_path / "a.parquet")
 
 

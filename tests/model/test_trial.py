@@ -1,5 +1,6 @@
 """What can be known of an answer type before anything is sent: whether any answer can be right."""
 
+import dataclasses
 import datetime as dt
 import json
 import re
@@ -330,6 +331,37 @@ class Written(BaseModel):
 def test_a_type_that_hides_what_it_checks_in_a_text_is_refused(schema):
     with pytest.raises(SchemaError, match=r"pydantic\.Json.*list\[int\] instead of"):
         Answer.of(schema)
+
+
+@dataclasses.dataclass
+class Begun:
+    a: int
+    b: dataclasses.InitVar[int] = 3
+
+
+@pytest.mark.parametrize("schema", [Begun, list[Begun]])
+def test_a_type_with_a_field_that_it_does_not_keep_is_refused(schema):
+    with pytest.raises(SchemaError, match=r"InitVar.*Ask for it in a field"):
+        Answer.of(schema)
+
+
+class Lazy(BaseModel):
+    marks: typing.Iterable[int]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        typing.Iterable[int],
+        list[str | typing.Iterable[int]],
+        Lazy,
+        typing.Generator[int, None, None],
+    ],
+)
+def test_a_type_whose_items_are_checked_when_somebody_goes_through_them_is_refused(schema):
+    with pytest.raises(SchemaError, match=r"Iterable or a Generator.*Ask for list\[\.\.\.\]"):
+        Answer.of(schema)
+    assert Answer.of(typing.Sequence[int]).read('{"answer": [1, 2]}') == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What comes out of a record with its type is the very value that was returned, or it stays JSON."""
 
+import asyncio
 import dataclasses
 import json
 from pathlib import Path
@@ -15,12 +16,14 @@ from pydantic import (
     PlainSerializer,
     PrivateAttr,
     computed_field,
+    field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
 import lionproc as lp
+from lionproc.errors import CallError
 from lionproc.model.same_value import same_value
 from lionproc.service import typed_result
 
@@ -318,3 +321,48 @@ async def test_a_type_that_raises_where_a_result_is_read_leaves_it_json(server, 
         told = await service.process_data("x", Plain)
         read = service.get_request(told["request_id"], Broken)["result"]
     assert read == told["result"].model_dump()
+
+
+def record_type(check):
+    class Record(BaseModel):
+        n: int
+
+        @field_validator("n")
+        @classmethod
+        def checked(cls, value):
+            return check(value)
+
+    return Record
+
+
+def refuse(value):
+    raise ValueError("no such number")
+
+
+@pytest.mark.parametrize("order", ["plain first", "strict first"])
+async def test_equal_questions_with_types_that_check_otherwise_are_each_read_by_its_own(
+    server, model, order
+):
+    """All that the model is told of these types is equal, and they are asked at one time."""
+    server.configure(answer='{"n": 3}')
+    plain, twice, strict = (record_type(check) for check in (int, (2).__mul__, refuse))
+    types = (
+        [plain, plain, twice, strict] if order == "plain first" else [strict, twice, plain, plain]
+    )
+    async with lp.ProcessingService("A", "read", model=model) as service:
+        told = await asyncio.gather(
+            *(service.process_data({"t": 1}, schema=each) for each in types)
+        )
+    for each, kind in zip(told, types, strict=True):
+        if kind is strict:
+            assert (each["status"], each["kind"]) == ("error", "wrong_shape")
+        else:
+            assert each["result"] == kind.model_construct(n=6 if kind is twice else 3)
+    asked = [len(json.loads(request.raw_body)["messages"]) for request in server.requests]
+    assert asked.count(min(asked)) == 1  # what comes after it is the correction of the strict one
+    branches = [lp.Branch(model=model) for _ in types]
+    chats = (
+        branch.chat("again", schema=kind) for branch, kind in zip(branches, types, strict=True)
+    )
+    said = await asyncio.gather(*chats, return_exceptions=True)
+    assert [type(each) for each in said] == [CallError if k is strict else k for k in types]
