@@ -11,6 +11,7 @@ a partition again whose worker died, and another machine's clock does not say wh
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -136,16 +137,16 @@ class Part:
 
         Raises:
             ConfigurationError: It is another user's, or a link; or cannot be read without harm.
-            OSError: It cannot be opened.
+            OSError: It cannot be opened, or read.
         """
         if isinstance(file, Remote):
             with local_copy(file) as copy, copy.open("rb") as source:
-                try_files([copy], [file])
+                _try(copy, file)
                 yield source
             return
         self._check_whose(file, file.stat(), repository_of(file))
         refuse_link(file)
-        try_files([file])
+        _try(file, file)
         flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
         with os.fdopen(os.open(file, os.O_RDONLY | sum(flags)), "rb") as source:
             self._check_whose(file, os.fstat(source.fileno()), None)
@@ -236,6 +237,11 @@ class Part:
             return []
         names = [entry.name for entry in self._folder.iterdir()]
         return sorted(name for name in names if name.lower().endswith((".parquet", ".pq")))
+
+
+def _try(part: Path, name: Path | Remote) -> None:
+    if try_files([part], [name]) is not None:
+        raise OSError(errno.EIO, "it is damaged")
 
 
 def _calls(question: Question) -> bool:

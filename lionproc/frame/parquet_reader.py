@@ -75,7 +75,9 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
     files = files_of(path)
     with readable(place_of(path)), contextlib.ExitStack() as copies:
         here = [copies.enter_context(local_copy(file)) for file in files]
-        try_files(here, files)
+        wrong = try_files(here, files)
+        if wrong is not None:  # it may have failed for the bounds of that process: here it has none
+            raise wrong
         frame, facts = heard_meanwhile(partial(read_files, here, files))
     if files != [place_of(path)]:  # the parts of a folder
         for each in facts:
@@ -141,7 +143,7 @@ def _lacks(
 
 
 def read_files(
-    files: Sequence[Path], names: Sequence[Path | Remote] | None = None
+    files: Sequence[Path], names: Sequence[Path | Remote | str] | None = None
 ) -> tuple[pd.DataFrame, list[dict[str, object]]]:
     """The rows of all files one after the other, and the facts of each.
 
@@ -212,7 +214,7 @@ def _names(kept: bytes) -> list[Hashable]:
 
 
 @contextlib.contextmanager
-def readable(file: Path | Remote) -> Iterator[None]:
+def readable(file: Path | Remote | str) -> Iterator[None]:
     """Anything in a file may be a stranger's, so whatever is wrong with it is told as that.
 
     Raises:

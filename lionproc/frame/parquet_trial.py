@@ -55,7 +55,7 @@ def try_files(
     files: Sequence[Path],
     names: Sequence[Path | Remote] | None = None,
     what: Literal["table", "footer"] = "table",
-) -> None:
+) -> ConfigurationError | None:
     """Refuse files that cannot be read without harm. Those that were saved here are not tried.
 
     Args:
@@ -63,19 +63,25 @@ def try_files(
         names: What they are called, where these are copies.
         what: What is read of them.
 
+    Returns:
+        What is wrong with them, if they do no harm and cannot be read.
+
     Raises:
         ConfigurationError: Reading them takes far more memory than they have bytes, and than there
             is; or very long; or ends the process that does it. Or there is none to try it in.
     """
-    named = zip(files, names or files, strict=True)
+    names = names or files
+    named = zip(files, names, strict=True)
     foreign = next((name for file, name in named if not _is_known(file)), None)
     if foreign is None:
-        return
+        return None
     size = sum(bytes_of(file.stat()) for file in files)
     spare = spare_memory()
     seconds = CPU_S + size / BYTES_A_SECOND
     message = {
         "files": [str(file.resolve()) for file in files],
+        "names": list(map(str, names)),
+        "whole": str(names[0]) if len(names) == 1 else str(names[0]).removesuffix(names[0].name),
         "what": what,
         "memory": max(TIMES * size, spare),
         "seconds": seconds,
@@ -100,8 +106,12 @@ def try_files(
         )
     elif said["held_s"] > HELD_S + size / BYTES_A_SECOND_HELD:
         what_happened = f"would take {said['held_s']:,.0f} s in which nothing else is done"
+    elif said["wrong"]:
+        wrong = ConfigurationError(said["wrong"])
+        wrong.__cause__ = ValueError(said["why"])
+        return wrong
     else:
-        return
+        return None
     raise ConfigurationError(
         f"{foreign.name!r} is not read: it has {size:,} bytes, and {what_happened}. It was tried in "
         'another process. Read only the columns that you need, with pd.read_parquet(..., columns=["..."])'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -16,14 +15,14 @@ import pandas as pd  # noqa: F401  (before anything that registers itself with i
 import pyarrow as pa
 
 from lionproc.engine.kept_server import TOO_MUCH, bound_memory
-from lionproc.frame.parquet_reader import read_files, read_footer
+from lionproc.errors import LionprocError
+from lionproc.frame.parquet_reader import read_files, read_footer, readable
 from lionproc.frame.parquet_trial import set_options
 
 __all__ = ["serve"]
 
-log = logging.getLogger(__name__)
-
 TICK_S: Final = 0.02
+_LONGEST: Final = 1000  # characters of what a library says
 _STACK: Final = 2**23  # bytes of memory that the system counts for a thread
 _STATM: Final = Path("/proc/self/statm")  # of Linux; proc(5) has its fields
 _STATUS: Final = Path("/proc/self/status")
@@ -82,13 +81,14 @@ def serve(
     """Read files, whatever comes of it.
 
     Args:
-        message: The paths of the `files`; `what` is read of them, a "table" or the "footer"; the
+        message: The paths of the `files`, their `names`, and that of the `whole`; `what` is read of
+            them, a "table" or the "footer"; the
             bytes of `memory` and the `seconds` of the processor that it may take; and the `settings`
             of the process that is to read them.
         within: Ends this process after so many seconds of the processor.
 
     Returns:
-        `has_no_memory`, if it ended for that; the seconds `held_s` in which no other thread of Python
+        What is `wrong` with them, if they cannot be read, and `why`; `has_no_memory`, if that is it; the seconds `held_s` in which no other thread of Python
         had its turn; and the bytes of memory that this process has `kept`.
     """
     files, settings = [Path(name) for name in message["files"]], message["settings"]
@@ -99,31 +99,34 @@ def serve(
         bound_memory(_statm(_DATA) + message["memory"] + _STACK * threads)
     sys.setrecursionlimit(settings["recursion"])
     threading.stack_size(settings["stack"])
-    has_no_memory = False
+    has_no_memory, wrong, why = False, "", ""
 
     def read() -> None:
-        nonlocal has_no_memory
+        nonlocal has_no_memory, wrong, why
         try:
-            _read(files, message["what"])
+            with readable(message["whole"]):
+                _read(files, message["names"], message["what"])
         except MemoryError:
             has_no_memory = True
-        except Exception as error:  # noqa: BLE001  (it is told where they are read)
-            log.debug("%s", type(error).__name__)
+        except LionprocError as error:
+            wrong, why = str(error), str(error.__cause__ or "")[:_LONGEST]
 
     reader = threading.Thread(target=read)  # as there, where Ctrl-C is heard meanwhile
     with within(message["seconds"]), _Watch(message["memory"]) as watch:
         reader.start()
         reader.join()
     return {
+        "wrong": wrong,
+        "why": why,
         "has_no_memory": has_no_memory or watch.has_passed,
         "held_s": watch.held_s,
         "kept": _resident(),
     }
 
 
-def _read(files: Sequence[Path], what: str) -> None:
+def _read(files: Sequence[Path], names: Sequence[str], what: str) -> None:
     if what == "table":
-        read_files(files)
+        read_files(files, names)
         return
     for file in files:
         read_footer(file)

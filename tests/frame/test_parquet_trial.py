@@ -22,7 +22,7 @@ from lionproc.engine import kept_process, spare_memory
 from lionproc.engine.kept_process import KeptProcess
 from lionproc.engine.own_secret import own_secret
 from lionproc.errors import ConfigurationError
-from lionproc.frame import parquet_trial
+from lionproc.frame import parquet_reader, parquet_trial
 from lionproc.frame.export import write_parquet
 from lionproc.frame.own_file import NO_MARK, OWN, is_own, make_own
 from lionproc.frame.parquet_reader import footer_of
@@ -309,10 +309,19 @@ def test_a_file_at_an_address_is_copied_once_and_tried_here(stand_in, tmp_path, 
         lp.read_parquet(address)
 
 
-def test_what_is_damaged_is_told_as_that(tmp_path):
+def test_what_is_damaged_is_told_as_that_and_not_read_here(tmp_path, monkeypatch):
+    """It may have failed for want of memory, and here there is no bound for it."""
+    monkeypatch.setattr(parquet_reader, "read_files", None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and nothing else PAR1")
-    with pytest.raises(ConfigurationError, match="damaged"):
+    with pytest.raises(ConfigurationError, match=r"a\.parquet' cannot be read.*damaged") as caught:
         lp.read_parquet(tmp_path / "a.parquet")
+    assert caught.value.__cause__ is not None
+    for number, index in enumerate((pd.RangeIndex(1), pd.MultiIndex.from_tuples([("a", 1)]))):
+        part = tmp_path / "parts" / part_of(number, "r")
+        part.parent.mkdir(exist_ok=True)
+        pd.DataFrame({"a": [1]}, index=index).to_parquet(part)
+    with pytest.raises(ConfigurationError, match=r"parts/?' cannot be read.*damaged"):
+        lp.read_parquet(tmp_path / "parts")
 
 
 # ---- what was saved here
