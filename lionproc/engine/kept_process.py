@@ -267,7 +267,11 @@ def _folders(packages: Sequence[str]) -> list[str]:
     found = map(importlib.util.find_spec, packages)
     places = [Path(spec.origin) for spec in found if spec is not None and spec.origin is not None]
     folders = [each.parents[1] if each.stem == "__init__" else each.parent for each in places]
-    return list(dict.fromkeys(map(str, folders)))
+    found_first = {name: place for place, name in reversed([*enumerate(sys.path)])}
+    # One of them may have another version of what is found in one before it.
+    return sorted(
+        dict.fromkeys(map(str, folders)), key=lambda name: found_first.get(name, len(sys.path))
+    )
 
 
 @in_forked_child

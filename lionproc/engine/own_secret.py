@@ -30,8 +30,9 @@ def own_secret(*, make: bool) -> bytes | None:
     """
     try:
         file = _state() / "lionproc" / "secret"
-        if make and not file.exists():
+        if make and not _is_whole(file):
             make_folders(file.parent, 0o700)
+            file.unlink(missing_ok=True)  # a disk was full when it was made
             with contextlib.suppress(FileExistsError):  # another process was quicker
                 made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 try:
@@ -45,6 +46,10 @@ def own_secret(*, make: bool) -> bytes | None:
     except (OSError, RuntimeError):  # there is no home
         return None
     return secret if len(secret) == _BYTES else None
+
+
+def _is_whole(file: Path) -> bool:
+    return file.exists() and file.stat().st_size == _BYTES
 
 
 def _state() -> Path:

@@ -260,6 +260,7 @@ class Event:
         try:
             self.value = self.call.read(data)
         except CallError as error:
+            let_go(error)  # of the reply, which hangs on its frames
             self.error = error
             again = None
             if error.kind in CORRECTABLE and self.corrections < max_corrections:

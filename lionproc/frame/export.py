@@ -9,6 +9,7 @@ import errno
 import json
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic_core import to_jsonable_python
 
+from lionproc.engine.blocking_work import heard_meanwhile
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, SaveError
 from lionproc.frame.arrow_extension import register, to_table
@@ -87,7 +89,7 @@ def _table_and_notes(
     _unique_names(frame)
     named, notes = _with_text_names(frame)
     try:
-        return _fitting_table(named, like), notes
+        return heard_meanwhile(partial(_fitting_table, named, like)), notes
     except _UNFIT:
         raise ColumnError(_blame(frame)) from None  # Arrow's own words quote cells
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hmac
 import os
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -29,18 +30,15 @@ _PIECE: Final = 2**20  # bytes that are read at once
 
 
 def make_own(path: Path) -> None:
-    """Give a file its mark. Where there is no secret it has none.
+    """Give a file its mark. Where there is no secret, or a disk writes only at its end, it has none.
 
     Args:
         path: A parquet file with `NO_MARK` under `OWN` in its metadata.
-
-    Raises:
-        OSError: It cannot be written.
     """
     secret = own_secret(make=True)
     if secret is None:
         return
-    with path.open("r+b") as file:
+    with suppress(OSError), path.open("r+b") as file:
         place = _place_in(file)
         if place is not None:
             mark = _digest(file, place, secret)

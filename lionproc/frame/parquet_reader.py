@@ -304,12 +304,16 @@ def footer_of(file: Path | Remote) -> tuple[int, pa.Schema]:
     """How many rows a file has, and its schema.
 
     Raises:
-        ConfigurationError: It cannot be read without harm.
+        ConfigurationError: It cannot be read, or not without harm.
+        pyarrow.ArrowInvalid: It is no parquet file.
         Exception: Whatever is wrong with it, of many classes.
     """
     with local_copy(file, of_end=True) as here:
-        try_files([here], [file], "footer")
-        return read_footer(here)
+        wrong = try_files([here], [file], "footer")
+        if wrong is not None:
+            cause = wrong.__cause__
+            raise cause if isinstance(cause, pa.ArrowInvalid) else wrong
+        return heard_meanwhile(partial(read_footer, here))
 
 
 def read_footer(file: Path) -> tuple[int, pa.Schema]:

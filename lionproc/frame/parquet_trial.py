@@ -108,7 +108,8 @@ def try_files(
         what_happened = f"would take {said['held_s']:,.0f} s in which nothing else is done"
     elif said["wrong"]:
         wrong = ConfigurationError(said["wrong"])
-        wrong.__cause__ = ValueError(said["why"])
+        made = pa.ArrowInvalid if said["kind"] == "ArrowInvalid" else ValueError
+        wrong.__cause__ = made(said["why"])
         return wrong
     else:
         return None

@@ -23,7 +23,7 @@ __all__ = ["serve"]
 
 TICK_S: Final = 0.02
 _LONGEST: Final = 1000  # characters of what a library says
-_STACK: Final = 2**23  # bytes of memory that the system counts for a thread
+_STACK: Final = 2**23  # bytes of a thread's stack, where nobody has said another number
 _STATM: Final = Path("/proc/self/statm")  # of Linux; proc(5) has its fields
 _STATUS: Final = Path("/proc/self/status")
 _CLEAR: Final = Path("/proc/self/clear_refs")
@@ -88,7 +88,7 @@ def serve(
         within: Ends this process after so many seconds of the processor.
 
     Returns:
-        What is `wrong` with them, if they cannot be read, and `why`; `has_no_memory`, if that is it; the seconds `held_s` in which no other thread of Python
+        What is `wrong` with them, if they cannot be read, `why`, and of what `kind` that is; `has_no_memory`, if that is it; the seconds `held_s` in which no other thread of Python
         had its turn; and the bytes of memory that this process has `kept`.
     """
     files, settings = [Path(name) for name in message["files"]], message["settings"]
@@ -96,13 +96,13 @@ def serve(
     pa.set_cpu_count(settings["threads"])
     if _STATM.exists():
         threads = pa.cpu_count() + pa.io_thread_count()
-        bound_memory(_statm(_DATA) + message["memory"] + _STACK * threads)
+        bound_memory(_statm(_DATA) + message["memory"] + _stack() * threads)
     sys.setrecursionlimit(settings["recursion"])
     threading.stack_size(settings["stack"])
-    has_no_memory, wrong, why = False, "", ""
+    has_no_memory, wrong, why, kind = False, "", "", ""
 
     def read() -> None:
-        nonlocal has_no_memory, wrong, why
+        nonlocal has_no_memory, wrong, why, kind
         try:
             with readable(message["whole"]):
                 _read(files, message["names"], message["what"])
@@ -110,6 +110,7 @@ def serve(
             has_no_memory = True
         except LionprocError as error:
             wrong, why = str(error), str(error.__cause__ or "")[:_LONGEST]
+            kind = type(error.__cause__).__name__
 
     reader = threading.Thread(target=read)  # as there, where Ctrl-C is heard meanwhile
     with within(message["seconds"]), _Watch(message["memory"]) as watch:
@@ -118,6 +119,7 @@ def serve(
     return {
         "wrong": wrong,
         "why": why,
+        "kind": kind,
         "has_no_memory": has_no_memory or watch.has_passed,
         "held_s": watch.held_s,
         "kept": _resident(),
@@ -154,6 +156,14 @@ def _peak() -> int:
     except ImportError:  # Windows
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
+
+
+def _stack() -> int:
+    """The bytes of memory that the system counts for a thread."""
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return _STACK if most == resource.RLIM_INFINITY else max(_STACK, most)
 
 
 def _statm(field: int) -> int:

@@ -50,16 +50,12 @@ _LAZY = (
     "{label} has an Iterable or a Generator, whose items pydantic checks when somebody goes through "
     "them, and that once: an answer with wrong ones would be taken, and be empty. Ask for list[...]."
 )
-_NOT_KEPT = (
-    "{label} has an InitVar, which the object that is made does not keep: what is answered for it would "
-    "be lost. Ask for it in a field."
-)
 _BY_PATH = (
     "{label} has a field that is read out of another one (AliasPath) and asked for by its own name, so "
     "what is answered under it would be lost. Ask for a model that has the other field, or let the "
     "name do as well: AliasChoices('name', AliasPath(...))."
 )
-_SAYING = (("type", "json", _JSON), ("type", "generator", _LAZY), ("init_only", True, _NOT_KEPT))
+_TYPES = (("json", _JSON), ("generator", _LAZY))
 _KINDS: tuple[tuple[Any, str, str], ...] = (
     (ImportString, "ImportString", _IMPORTED),
     (re.Pattern, "re.Pattern", _COMPILED),
@@ -81,11 +77,11 @@ def refuse_parts(schema: object, label: str) -> None:
     Raises:
         SchemaError: It holds what is not shown (a `SecretStr`), would run or compile what is
             answered, looks for a file of that name or for a time zone, checks JSON within a text,
-            whose parts nobody sees, or items when somebody goes through them, is not kept, or is read where it is not asked for.
+            whose parts nobody sees, or items when somebody goes through them, or is read where it is not asked for.
     """
     nodes = list(parts_within(schema))
-    for key, value, words in _SAYING:
-        if any(node.get(key) == value for node in nodes):
+    for kind, words in _TYPES:
+        if any(node.get("type") == kind for node in nodes):
             raise SchemaError(words.format(label=label))
     if any(map(is_read_by_path, nodes)) and not any(map(is_read_by_name, nodes)):
         raise SchemaError(_BY_PATH.format(label=label))

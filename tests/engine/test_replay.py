@@ -1,7 +1,9 @@
 """Answers out of the journal: what is taken, what is asked anew, and what is looked up again."""
 
 import asyncio
+import gc
 import time
+import weakref
 
 import pytest
 
@@ -182,3 +184,30 @@ def test_a_correction_that_another_asks_just_now_is_looked_up_before_it_is_sent(
     assert replay.is_stale(event, shared=True)
     assert replay.answer(event, replay.find_again(event))
     assert (event.value, event.attempts, event.cached) == (7, 2, True)
+
+
+def test_what_an_event_is_asked_again_for_holds_no_reply():
+    """Replies of a wrong shape may have megabytes, and the collector of Python rarely comes."""
+
+    class Said:
+        """A reply."""
+
+    class Asked:
+        key = None
+
+        def read(self, data):
+            raise CallError(Kind.WRONG_SHAPE, "no number") from ValueError(data)
+
+        def correction(self, data, error):
+            return Asked()
+
+    event, said = Event(Asked()), Said()
+    gone = weakref.ref(said)
+    gc.disable()
+    try:
+        assert not event.advance(said, 1)
+        del said
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert event.again_for.kind is Kind.WRONG_SHAPE

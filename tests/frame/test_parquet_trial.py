@@ -1,5 +1,6 @@
 """A parquet file of somebody else is read in a process of its own first."""
 
+import errno
 import json
 import os
 import shutil
@@ -312,10 +313,15 @@ def test_a_file_at_an_address_is_copied_once_and_tried_here(stand_in, tmp_path, 
 def test_what_is_damaged_is_told_as_that_and_not_read_here(tmp_path, monkeypatch):
     """It may have failed for want of memory, and here there is no bound for it."""
     monkeypatch.setattr(parquet_reader, "read_files", None)
+    monkeypatch.setattr(parquet_reader, "read_footer", None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and nothing else PAR1")
     with pytest.raises(ConfigurationError, match=r"a\.parquet' cannot be read.*damaged") as caught:
         lp.read_parquet(tmp_path / "a.parquet")
     assert caught.value.__cause__ is not None
+    with pytest.raises(pa.ArrowInvalid):
+        footer_of(tmp_path / "a.parquet")
+    with pytest.raises(ConfigurationError, match="was not saved by lionproc"):
+        lp.read_facts(tmp_path / "a.parquet")
     for number, index in enumerate((pd.RangeIndex(1), pd.MultiIndex.from_tuples([("a", 1)]))):
         part = tmp_path / "parts" / part_of(number, "r")
         part.parent.mkdir(exist_ok=True)
@@ -397,6 +403,19 @@ def test_a_hole_of_terabytes_is_not_read_for_a_mark(tmp_path):
     assert not is_own(tmp_path / "b.parquet")
 
 
+def test_on_a_disk_that_takes_no_changes_a_file_is_saved_without_a_mark(tmp_path, monkeypatch):
+    def opened(self, mode="r", *args, **how):
+        if mode == "r+b":
+            raise OSError(errno.EOPNOTSUPP, "not supported")
+        return open_path(self, mode, *args, **how)
+
+    open_path = type(tmp_path).open
+    monkeypatch.setattr(type(tmp_path), "open", opened)
+    write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "a.parquet", {})
+    assert not is_own(tmp_path / "a.parquet")
+    assert lp.read_parquet(tmp_path / "a.parquet")["a"].tolist() == [1]
+
+
 def test_the_secret_is_for_its_user_alone_or_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(sys, "platform", "linux")
@@ -409,12 +428,13 @@ def test_the_secret_is_for_its_user_alone_or_there_is_none(tmp_path, monkeypatch
         assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
         file.chmod(0o640)
         assert own_secret(make=False) is None
-        file.chmod(0o600)
-        file.write_bytes(secret[:-1])  # as if a disk had been full
-        assert own_secret(make=True) is None
         write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "a.parquet", {})
         assert pq.read_metadata(tmp_path / "a.parquet").metadata[OWN] == NO_MARK
         assert lp.read_parquet(tmp_path / "a.parquet")["a"].tolist() == [1]
+        file.chmod(0o600)
+        file.write_bytes(secret[:-1])  # as if a disk had been full
+        assert own_secret(make=False) is None
+        assert own_secret(make=True) not in {None, secret}
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
@@ -427,6 +447,19 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 # ---- the process
+
+
+def test_packages_are_found_there_in_the_order_in_which_they_are_found_here(tmp_path, monkeypatch):
+    for folder, names in (("first", ["one"]), ("then", ["one", "other"])):
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+            (tmp_path / folder / name / "__init__.py").write_text(f"place = {folder!r}")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "first"), str(tmp_path / "then"), *sys.path])
+    file = tmp_path / "serves.py"
+    file.write_text("def serve(message, within):\n    import one\n    return one.place")
+    process = KeptProcess(file, ("other", "one"))
+    assert process.ask({}, 1) == "first"
+    process.stop()
 
 
 def test_it_ends_when_nothing_comes_and_another_one_begins(tmp_path):
