@@ -36,18 +36,13 @@ BYTES_A_SECOND: Final = 2**20  # for a second more of the one
 BYTES_A_SECOND_HELD: Final = 2**22  # and of the other
 WAIT: Final = 5  # times as long by the clock: disks and other programs take their time
 KEPT: Final = 2**29  # bytes of memory that it may have for later
-TEXT: Final = (
-    "mode.string_storage"  # what a text is to pandas: of Python it takes ten times as much
-)
 _PACKAGES: Final = (  # what it imports
     *("lionproc", "pandas", "numpy", "pyarrow", "dateutil", "six", "pytz", "tzdata"),
     *("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"),
 )
 IDLE_S: Final = 60.0  # after which it ends; its packages alone are a hundred megabytes
 PROCESS: Final = KeptProcess(
-    Path(__file__).with_name("parquet_trial_server.py"),
-    _PACKAGES,
-    idle_s=IDLE_S,
+    Path(__file__).with_name("parquet_trial_server.py"), _PACKAGES, idle_s=IDLE_S
 )
 
 
@@ -99,7 +94,10 @@ def try_files(
     if said is not None and said["kept"] > KEPT:
         PROCESS.stop()  # which gives them back
     if said is None:
-        what_happened = f"would take more than {seconds:,.0f} s, or end the process that reads it"
+        what_happened = (
+            f"would take more than {seconds:,.0f} s, or more than the {spare / 1e9:,.1f} GB that this "
+            "machine can spare for a table, or end the process that reads it"
+        )
     elif said["has_no_memory"]:
         what_happened = (
             f"would take more memory than this machine can spare for a table, {spare / 1e9:,.1f} GB"
@@ -143,8 +141,9 @@ def set_options(options: Mapping[str, object]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, value in options.items():
-            if pd.get_option(name) != value:
-                pd.set_option(name, value)
+            with suppress(KeyError, ValueError):
+                if pd.get_option(name) != value:
+                    pd.set_option(name, value)
 
 
 def _settings() -> dict[str, object]:

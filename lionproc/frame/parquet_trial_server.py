@@ -82,14 +82,14 @@ def serve(
 
     Args:
         message: The paths of the `files`, their `names`, and that of the `whole`; `what` is read of
-            them, a "table" or the "footer"; the
-            bytes of `memory` and the `seconds` of the processor that it may take; and the `settings`
-            of the process that is to read them.
+            them, a "table" or the "footer"; the bytes of `memory` and the `seconds` of the processor
+            that it may take; and the `settings` of the process that is to read them.
         within: Ends this process after so many seconds of the processor.
 
     Returns:
-        What is `wrong` with them, if they cannot be read, `why`, and of what `kind` that is; `has_no_memory`, if that is it; the seconds `held_s` in which no other thread of Python
-        had its turn; and the bytes of memory that this process has `kept`.
+        What is `wrong` with them, if they cannot be read, `why`, and of what `kind` that is;
+        `has_no_memory`, if there was too little of it; the seconds `held_s` in which no other thread
+        of Python had its turn; and the bytes of memory that this process has `kept`.
     """
     files, settings = [Path(name) for name in message["files"]], message["settings"]
     set_options(settings["options"])
