@@ -359,7 +359,8 @@ async def test_equal_questions_with_types_that_check_otherwise_are_each_read_by_
         else:
             assert each["result"] == kind.model_construct(n=6 if kind is twice else 3)
     asked = [len(json.loads(request.raw_body)["messages"]) for request in server.requests]
-    assert asked.count(min(asked)) == 1  # what comes after it is the correction of the strict one
+    # Longer ones are corrections of the strict one, whose failure may have the question asked again.
+    assert asked.count(min(asked)) <= (1 if order == "plain first" else 2)
     branches = [lp.Branch(model=model) for _ in types]
     chats = (
         branch.chat("again", schema=kind) for branch, kind in zip(branches, types, strict=True)
