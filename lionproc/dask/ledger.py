@@ -66,7 +66,7 @@ class Ledger:
         Args:
             budget: The bounds. What is in flight, or is some run's share, is not spent yet.
         """
-        spent = self._spent()
+        spent = _sum([self._of_ended, *self._under_way.values()])
         return budget.reached(usd=spent.usd, tokens=spent.tokens, requests=spent.sent)
 
     def divide(self, budget: Budget, run: PartitionRun) -> Spending:
@@ -95,9 +95,6 @@ class Ledger:
         others = spent.share_of_rest(budget, kept)
         self._shares[run] = spent.plus(others).share_of_rest(budget, 1.0)
         return elsewhere.plus(others)
-
-    def _spent(self) -> Spending:
-        return _sum([self._of_ended, *self._under_way.values()])
 
 
 def _sum(of: Iterable[Spending]) -> Spending:

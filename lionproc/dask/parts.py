@@ -156,7 +156,6 @@ class Part:
         """The answers in a part; None where rows failed, or it is damaged or of other rows, or old.
 
         Who may write in the folder can give a part the name of another one, without writing in it.
-
         """
         plan = self._job._plan
         try:
