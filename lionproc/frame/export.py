@@ -22,6 +22,7 @@ from lionproc.engine.blocking_work import heard_meanwhile
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, SaveError
 from lionproc.frame.arrow_extension import register, to_table
+from lionproc.frame.arrow_fields import check_cells, check_names
 from lionproc.frame.assemble import place_in
 from lionproc.frame.kept_labels import KEPT_LABELS, kept_labels
 from lionproc.frame.notes import FACTS
@@ -87,6 +88,9 @@ def _table_and_notes(
 ) -> tuple[pa.Table, dict[bytes, bytes]]:
     """As `table_of`, and what a file says of names that are no texts."""
     _unique_names(frame)
+    if like is None:  # else the whole was looked at
+        check_names(map(str, frame.columns))
+        check_cells(frame)
     named, notes = _with_text_names(frame)
     try:
         return heard_meanwhile(partial(_fitting_table, named, like)), notes

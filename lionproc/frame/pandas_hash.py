@@ -8,7 +8,7 @@ for half a minute in which nothing else runs. The hashes: `khash_python.h` and `
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -16,11 +16,13 @@ import pandas as pd
 
 from lionproc.model.one_hash import hashes_of
 
-__all__ = ["Index", "has_one_place"]
+__all__ = ["Index", "has_one_place", "share_a_place"]
 
 Numbers: TypeAlias = np.ndarray[Any, Any]
 Index: TypeAlias = "pd.Index[Any]"
 _MOST_COMPARED: Final = 50_000_000  # pairs of one hash: half a second
+_MOST_TOGETHER: Final = 500_000_000  # of the values of all parts: five seconds
+_BY_CHANCE: Final = 8  # values that have one hash, in however large a column
 _WORD: Final = np.uint64(0xFFFFFFFF)
 _FACTOR: Final = np.uint64(0x5BD1E995)  # of MurmurHash2, whose last steps change nothing here
 _SHIFT: Final = np.uint64(24)
@@ -38,18 +40,52 @@ def has_one_place(values: Index) -> bool:
         >>> has_one_place(pd.Index(same)), has_one_place(pd.Index(range(8000)))
         (True, False)
     """
+    return any(_compared(hashes) > _MOST_COMPARED for hashes in _hashes(values))
+
+
+def share_a_place(values: Index, parts: int) -> bool:
+    """Whether values and those of other parts may have one hash, so that telling all apart takes long.
+
+    Args:
+        values: Of any dtype, and different ones. They may be put together with those of another
+            dtype, as objects.
+        parts: How many there are, which may have as many of the same hash, and other ones.
+
+    Example:
+        >>> same = pd.Index([n << 32 | n for n in range(3000)])
+        >>> share_a_place(same, 2), share_a_place(same, 20), share_a_place(pd.Index(range(3000)), 20)
+        (False, True, False)
+    """
+    for hashes in [*_hashes(values), _of_objects(values.tolist())]:
+        is_chance = _counts(hashes).max(initial=0) <= _BY_CHANCE
+        if not is_chance and _compared(hashes) * parts**2 > _MOST_TOGETHER:
+            return True
+    return False
+
+
+def _hashes(values: Index) -> Iterator[Numbers]:
+    """The hash of each value in the tables that pandas has for values of their dtype."""
     if isinstance(values, pd.IntervalIndex):
-        return has_one_place(values.left) or has_one_place(values.right)
+        yield from _hashes(values.left)
+        yield from _hashes(values.right)
+        return
     numbers = _numbers(values)
     if numbers is None:
-        return _are_many(_of_objects(values.tolist()))
+        yield _of_objects(values.tolist())
+        return
     numbers, _ = np.unique(numbers, return_counts=True)  # sorted, for intervals share their ends
-    return _are_many(_of_fractions(numbers) if numbers.dtype.kind == "f" else _of_whole(numbers))
+    yield _of_fractions(numbers) if numbers.dtype.kind == "f" else _of_whole(numbers)
 
 
-def _are_many(hashes: Numbers) -> bool:
-    _, counts = np.unique(hashes, return_counts=True)
-    return bool((counts[counts > 1].astype(np.float64) ** 2).sum() > _MOST_COMPARED)
+def _counts(hashes: Numbers) -> Numbers:
+    """How many have each hash."""
+    return np.unique(hashes, return_counts=True)[1]
+
+
+def _compared(hashes: Numbers) -> float:
+    """How often a value is compared with another one of its hash, when each is looked up."""
+    counts = _counts(hashes)
+    return float((counts[counts > 1].astype(np.float64) ** 2).sum())
 
 
 def _numbers(values: Index) -> Numbers | None:

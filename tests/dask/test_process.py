@@ -27,8 +27,9 @@ import lionproc as lp
 from lionproc.engine import at_exit
 from lionproc.engine.outlay import Spending
 from lionproc.engine.stats import RunStats
-from lionproc.errors import LionprocWarning, ModelError
+from lionproc.errors import ConfigurationError, LionprocWarning, ModelError
 from lionproc.frame import parquet_trial
+from lionproc.frame.export import write_parquet
 from lionproc.frame.save_target import refuse_link
 from lionproc.testing import Fault, Server
 
@@ -229,7 +230,7 @@ def test_partitions_that_are_empty_or_all_missing_keep_the_types(
     out = ddf.llm.process("Of {text}", **how)
     out.to_parquet(tmp_path / "all", compute_kwargs={"scheduler": "sync"})
     back = lp.dask.read_parquet(tmp_path / "all")
-    for found, kept in zip(back.dtypes, out.dtypes, strict=True):
+    for found, kept in zip(computed(back).dtypes, out.dtypes, strict=True):
         both_texts = isinstance(found, pd.StringDtype) and isinstance(kept, pd.StringDtype)
         assert found == kept or (both_texts and not keeps_storage)
     assert computed(back)["r_topics"].isna().tolist() == [True, True, False, False]
@@ -333,6 +334,51 @@ def test_files_of_a_folder_may_have_digits_in_their_names_that_are_no_numbers(dd
     for name in ("1\xb22", "10", "2"):
         pd.DataFrame({"a": [name]}).to_parquet(tmp_path / f"{name}.parquet")
     assert sorted(computed(lp.dask.read_parquet(tmp_path))["a"]) == ["10", "1\xb22", "2"]
+
+
+def test_categories_of_a_folder_are_known_only_where_all_parts_have_the_same(dd, home, tmp_path):
+    frame = pd.DataFrame({"text": list("abcd")})
+    rows = dd.from_pandas(frame, npartitions=2).astype("category")
+    (tmp_path / "theirs").mkdir()
+    for number, part in enumerate(rows.partitions):
+        computed(part).to_parquet(tmp_path / "theirs" / f"{number}.parquet")
+    theirs = lp.dask.read_parquet(tmp_path / "theirs")
+    assert not theirs["text"].cat.known
+    assert sorted(computed(theirs)["text"].cat.categories) == list("abcd")
+
+    with Server(answer="y") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        asked = {"model": model, "journal": False, "save": tmp_path / "ours"}
+        computed(rows.llm.process("row {text}", "a", Literal["x", "y"], **asked))
+    ours = lp.dask.read_parquet(tmp_path / "ours")
+    assert not ours["text"].cat.known
+    assert ours["a"].cat.categories.tolist() == ["x", "y"]
+    assert computed(dd.get_dummies(ours[["a"]]))["a_y"].tolist() == [True] * 4
+
+    last = max((tmp_path / "ours").iterdir())
+    changed = lp.read_parquet(last).astype({"a": pd.CategoricalDtype(["y", "z"])})
+    write_parquet(changed, last, lp.read_facts(last))
+    with pytest.raises(ConfigurationError, match="other categories in 'a' than the first part"):
+        computed(lp.dask.read_parquet(tmp_path / "ours"))
+
+
+@pytest.mark.parametrize("where", ["a column", "a level"])
+def test_values_that_pandas_cannot_tell_apart_in_all_parts_together_are_refused_in_each(
+    dd, tmp_path, where
+):
+    many = 2_000
+    for part in range(12):
+        alike = [
+            n << 33 | (n ^ n << 11 ^ n << 22) % 2**32
+            for n in range(part * many, part * many + many)
+        ]
+        frame = pd.DataFrame({"n": range(many), "c": pd.Categorical(alike)})
+        if where == "a level":
+            frame = frame.set_index(["c", "n"])
+        write_parquet(frame, tmp_path / f"{part}.parquet", {})
+    with pytest.raises(ConfigurationError, match="has values in 'c' that would take very long"):
+        computed(lp.dask.read_parquet(tmp_path))
+    assert len(lp.read_parquet(tmp_path / "0.parquet")) == many
 
 
 def test_an_older_part_that_a_killed_worker_has_left_is_no_rows_and_is_removed(

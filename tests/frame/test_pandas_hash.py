@@ -13,7 +13,7 @@ import lionproc  # noqa: F401  (the accessor)
 from lionproc.errors import ConfigurationError
 from lionproc.frame.arrow_stream import packed
 from lionproc.frame.export import write_parquet
-from lionproc.frame.pandas_hash import has_one_place
+from lionproc.frame.pandas_hash import has_one_place, share_a_place
 from lionproc.frame.parquet_reader import read_parquet
 from lionproc.model.one_hash import has_one_hash
 
@@ -74,6 +74,8 @@ INDEXES = {
 def test_values_of_one_hash_are_known_whatever_they_are(kind):
     assert has_one_place(INDEXES[kind])
     assert not has_one_place(INDEXES[kind][:7_000])
+    assert share_a_place(INDEXES[kind][:7_000], 4)
+    assert not share_a_place(INDEXES[kind][:100], 4)
 
 
 @pytest.mark.parametrize("each", [
@@ -83,6 +85,7 @@ def test_values_of_one_hash_are_known_whatever_they_are(kind):
 ], ids=str)  # fmt: skip
 def test_values_of_ordinary_columns_have_different_hashes(each):
     assert not has_one_place(pd.Index(each))
+    assert not share_a_place(pd.Index(each), 100_000)
     assert not has_one_hash(each.tolist())
 
 
