@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import dask.dataframe as dd
@@ -54,48 +55,85 @@ def read_folder(path: AnyPath) -> DaskRows:
     facts = (facts_in(files[0]) or {}) if len(files) > 1 else {}
     refuse_surplus(path, files, facts)
     names = [str(each.url if isinstance(each, Remote) else each) for each in files]
-    meta = read_file(names[0]).iloc[:0]
+    first = read_file(names[0])
+    meta = first.iloc[:0]
     meta.attrs = {}
-    known = dict(_categories(meta))
+    together = None
     if len(files) > 1:
         answers = _answers(facts) if PART.fullmatch(files[0].name) else []
-        varies = [name for name in known if name not in answers]
+        held = dict(_categories(first))
+        varies = [name for name in held if name not in answers]
         meta = clear_known_categories(meta, cols=varies)  # type: ignore[no-untyped-call]
-        known = {name: known[name] for name in known if name in answers}
-    made: DaskRows = dd.from_map(
-        _read, names, known=known, parts=len(names), meta=meta, label="llm-read"
-    )  # type: ignore[no-untyped-call]
+        known = {name: held[name] for name in held if name in answers}
+        kinds = {name: _kind(values) for name, values in _told_apart(first)}
+        together = _Together(len(files), known, kinds)
+    made: DaskRows = dd.from_map(_read, names, together=together, meta=meta, label="llm-read")  # type: ignore[no-untyped-call]
     return made
 
 
-def _read(name: str, known: Mapping[Hashable, Index], parts: int) -> Rows:
-    """A part of a folder, which Dask puts together with the others when it is computed.
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """What the parts of a folder have in common, which Dask puts together.
 
-    Args:
-        name: Its path or address.
-        known: The categories of columns that have the same ones in all parts.
+    Attributes:
         parts: How many there are.
-
-    Raises:
-        ConfigurationError: It has others; or some that were chosen so that telling those of all parts
-            apart takes hours.
+        known: The categories of columns that have the same ones in all parts.
+        kinds: What the values are that are told apart, for each column and level with such.
     """
+
+    parts: int
+    known: Mapping[Hashable, Index]
+    kinds: Mapping[Hashable, str]
+
+    def check(self, name: str, frame: Rows) -> None:
+        """Refuse a part that does not go with the others.
+
+        Args:
+            name: Its path or address.
+            frame: Its rows.
+
+        Raises:
+            ConfigurationError: It has other categories of answers; or values that were chosen so that
+                telling those of all parts apart takes hours.
+        """
+        for column, categories in _categories(frame):
+            if column in self.known and not categories.equals(self.known[column]):
+                raise ConfigurationError(
+                    f"{name!r} has other categories in {column!r} than the first part of its folder, and "
+                    "they are of one run: somebody else has changed it. Compute the Dask frame that saved "
+                    "it again."
+                )
+        for column, values in _told_apart(frame):
+            if column in self.known:
+                continue
+            kind, first = _kind(values), self.kinds.get(column, "")
+            if kind and first and kind != first:
+                raise ConfigurationError(
+                    f"{name!r} has {kind} in {column!r}, and the first part of its folder has {first}, so "
+                    "that pandas would tell objects apart. Write all parts with the same dtype."
+                )
+            tried = (values,) if first else (values, values.astype(object))
+            if any(share_a_place(each, self.parts) for each in tried):
+                raise ConfigurationError(
+                    f"{name!r} has values in {column!r} that would take very long to tell apart from those "
+                    "of the other parts, for so many of them are alike to pandas. lionproc.read_parquet "
+                    "reads it by itself."
+                )
+
+
+def _read(name: str, together: _Together | None) -> Rows:
     frame = read_file(name)
     frame.attrs = {}
-    for column, categories in _categories(frame):
-        if column in known and not categories.equals(known[column]):
-            raise ConfigurationError(
-                f"{name!r} has other categories in {column!r} than the first part of its folder, and they "
-                "are of one run: somebody else has changed it. Compute the Dask frame that saved it again."
-            )
-    for column, values in [*_categories(frame), *_levels(frame.index)]:
-        if column not in known and share_a_place(values, parts):
-            raise ConfigurationError(
-                f"{name!r} has values in {column!r} that would take very long to tell apart from those of "
-                "the other parts, for so many of them are alike to pandas. lionproc.read_parquet reads it "
-                "by itself."
-            )
+    if together is not None:
+        together.check(name, frame)
     return frame
+
+
+def _told_apart(frame: Rows) -> Iterator[tuple[Hashable, Index]]:
+    """The columns and levels of which each different value is kept once, with these values."""
+    yield from _categories(frame)
+    if isinstance(frame.index, pd.MultiIndex):
+        yield from zip(frame.index.names, frame.index.levels, strict=True)
 
 
 def _categories(frame: Rows) -> Iterator[tuple[Hashable, Index]]:
@@ -111,10 +149,11 @@ def _answers(facts: Mapping[str, object]) -> list[object]:
     return columns if isinstance(columns, list) else []
 
 
-def _levels(index: Index) -> Iterator[tuple[Hashable, Index]]:
-    """The levels of an index that has several, with each different value once."""
-    if isinstance(index, pd.MultiIndex):
-        yield from zip(index.names, index.levels, strict=True)
+def _kind(values: Index) -> str:
+    """What values are, as far as pandas tells them apart by it; nothing where there are none."""
+    if not len(values):
+        return ""
+    return "texts" if all(isinstance(value, str) for value in values) else str(values.dtype)
 
 
 def _files(path: AnyPath) -> list[Path | Remote]:

@@ -27,8 +27,9 @@ _FIRST, _TIMES = 2_000, 4  # names of the first trial, and how many times as man
 _TRIES: Final = 3  # of which the quickest counts: the machine may have been busy
 # Seconds of the processor of which names take a fifth; of 4,000 that were chosen for it, twice.
 _START_S, _EACH_S, _BYTE_S = 0.002, 5e-6, 1e-8
-_SPARE: Final = 100_000_000  # places that cells may have in any case: a gigabyte, and ten seconds
-_PLACES: Final = 4  # and for each value that is there
+_SPARE: Final = 10_000_000  # places that all cells may have in any case: four seconds, to read them
+_COLUMN: Final = 200  # places that take as long as a column does, however few rows it has
+_PLACES: Final = 25  # and for each value that is there
 _DEEPEST: Final = (
     100  # lists and objects in one another; parquet has fewer, and a circle has no end
 )
@@ -92,10 +93,11 @@ def check_cells(frame: pd.DataFrame) -> None:
     Raises:
         ColumnError: The message names the column.
     """
+    unfolded = _Unfolded()
     for place, dtype in enumerate(frame.dtypes):
         if dtype == "object":
             column = frame.iloc[:, place]
-            wrong = _wrong_with(column.tolist())
+            wrong = unfolded.wrong_with(column.tolist())
             if wrong is not None:
                 raise ColumnError(
                     f"Column {column.name!r} cannot be saved as parquet: {wrong}. To save the result, "
@@ -103,33 +105,37 @@ def check_cells(frame: pd.DataFrame) -> None:
                 )
 
 
-def _wrong_with(cells: list[Any]) -> str | None:
-    """What is wrong with the cells of a column. Each level of what is in them is looked at once."""
-    levels = [(0, len(cells), cells)]
-    places = values = 0
-    while levels:
-        depth, rows, level = levels.pop()
-        objects = [cell for cell in level if isinstance(cell, dict)]
-        keys = set().union(*objects)
-        places += rows * len(keys)
-        values += sum(map(len, objects))
-        if depth > _DEEPEST:
-            return "it is nested too deeply"
-        if places > _SPARE + _PLACES * values:
-            return (
-                f"its objects have {len(keys):,} different keys, and each of them would be a column "
-                f"of {rows:,} rows"
-            )
-        if not are_names_quick({key for key in keys if isinstance(key, str)}):
-            return (
-                "the keys of its objects were made so that it takes very long to find one of them"
-            )
-        # An object in an object has a place wherever the outer one has; one in a list has not.
-        levels += [(depth + 1, rows, inner) for inner in _inner(objects)]
-        items = [item for cell in level if _holds_objects(cell) for item in cell]
-        if items:
-            levels.append((depth + 1, len(items), items))
-    return None
+class _Unfolded:
+    """What the columns of objects of a frame become, one after the other."""
+
+    def __init__(self) -> None:
+        self._places = 0
+        self._values = 0
+
+    def wrong_with(self, cells: list[Any]) -> str | None:
+        """What is wrong with a column. Each level of what is in its cells is looked at once."""
+        levels = [(0, len(cells), cells)]
+        while levels:
+            depth, rows, level = levels.pop()
+            objects = [cell for cell in level if isinstance(cell, dict)]
+            keys = set().union(*objects)
+            self._places += (rows + _COLUMN) * len(keys)
+            self._values += sum(map(len, objects))
+            if depth > _DEEPEST:
+                return "it is nested too deeply"
+            if self._places > _SPARE + _PLACES * self._values:
+                return (
+                    f"its objects have {len(keys):,} different keys, and each of them would be a column "
+                    f"of {rows:,} rows"
+                )
+            if not are_names_quick({key for key in keys if isinstance(key, str)}):
+                return "the keys of its objects were made so that it takes very long to find one of them"
+            # An object in an object has a place wherever the outer one has; one in a list has not.
+            levels += [(depth + 1, rows, inner) for inner in _inner(objects)]
+            items = [item for cell in level if _holds_objects(cell) for item in cell]
+            if items:
+                levels.append((depth + 1, len(items), items))
+        return None
 
 
 def _inner(objects: list[dict[Any, Any]]) -> Collection[list[Any]]:

@@ -13,6 +13,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from lionproc.frame.named_types import note_fields
 from lionproc.frame.notes import check_schema
 
 __all__ = ["packed", "unpacked"]
@@ -54,6 +55,7 @@ def unpacked(text: str) -> pa.Table:
     with pa.ipc.open_stream(content) as stream:
         if any(word in str(field.type) for field in stream.schema for word in _UNFOLDED):
             raise ValueError("its values are not there one by one")
+        note_fields(stream.schema)
         check_schema(stream.schema)
         held = stream.read_all()
     held.validate(full=True)  # a stranger's offsets would be followed out of the memory

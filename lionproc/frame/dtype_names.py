@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lionproc.frame.named_types import note_dtype
+
 __all__ = ["LONGEST_NAME", "has_plain_zones", "is_level", "is_readable"]
 
 LONGEST_NAME: Final = 120  # characters; of those that pandas makes a dtype of none has as many
@@ -33,6 +35,7 @@ def is_readable(dtype: str, *, is_text: bool = True) -> bool:
     try:
         made = pd.api.types.pandas_dtype(dtype)
     except (TypeError, NotImplementedError, ValueError):
+        note_dtype(dtype)
         return False
     if isinstance(made, pd.StringDtype):
         return is_text

@@ -47,20 +47,19 @@ def share_a_place(values: Index, parts: int) -> bool:
     """Whether values and those of other parts may have one hash, so that telling all apart takes long.
 
     Args:
-        values: Of any dtype, and different ones. They may be put together with those of another
-            dtype, as objects.
+        values: Different ones, of the dtype that those of all parts have.
         parts: How many there are, which may have as many of the same hash, and other ones.
 
     Example:
-        >>> same = pd.Index([n << 32 | n for n in range(3000)])
+        >>> same = pd.Index([n << 33 | (n ^ n << 11 ^ n << 22) % 2**32 for n in range(3000)])
         >>> share_a_place(same, 2), share_a_place(same, 20), share_a_place(pd.Index(range(3000)), 20)
         (False, True, False)
     """
-    for hashes in [*_hashes(values), _of_objects(values.tolist())]:
-        is_chance = _counts(hashes).max(initial=0) <= _BY_CHANCE
-        if not is_chance and _compared(hashes) * parts**2 > _MOST_TOGETHER:
-            return True
-    return False
+    return any(
+        _counts(hashes).max(initial=0) > _BY_CHANCE
+        and _compared(hashes) * parts**2 > _MOST_TOGETHER
+        for hashes in _hashes(values)
+    )
 
 
 def _hashes(values: Index) -> Iterator[Numbers]:

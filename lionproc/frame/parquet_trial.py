@@ -24,6 +24,7 @@ from lionproc.engine.regular_file import bytes_of
 from lionproc.engine.spare_memory import spare_memory
 from lionproc.engine.trusted import VARIABLE, is_trusted
 from lionproc.errors import ConfigurationError
+from lionproc.frame.named_types import known_here
 from lionproc.frame.own_file import is_own
 from lionproc.frame.place import Remote
 
@@ -110,7 +111,14 @@ def try_files(
         wrong.__cause__ = made(said["why"])
         return wrong
     else:
-        return None
+        known = known_here(said["unknown"])
+        if known is None:
+            return None
+        raise ConfigurationError(
+            f"{foreign.name!r} is not read: it has columns of the type {known!r}, of which a package that "
+            "is loaded here makes something by code of its own, and what that takes cannot be tried in "
+            f"another process. Read it with that package; or, if you trust whoever made it: {trust}"
+        )
     raise ConfigurationError(
         f"{foreign.name!r} is not read: it has {size:,} bytes, and {what_happened}. It was tried in "
         'another process. Read only the columns that you need, with pd.read_parquet(..., columns=["..."])'

@@ -13,9 +13,11 @@ from typing import Any, Final, Self
 
 import pandas as pd  # noqa: F401  (before anything that registers itself with it)
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lionproc.engine.kept_server import TOO_MUCH, bound_memory
 from lionproc.errors import LionprocError
+from lionproc.frame.named_types import note_types, unknown_types
 from lionproc.frame.parquet_reader import read_files, read_footer, readable
 from lionproc.frame.parquet_trial import set_options
 
@@ -89,7 +91,8 @@ def serve(
     Returns:
         What is `wrong` with them, if they cannot be read, `why`, and of what `kind` that is;
         `has_no_memory`, if there was too little of it; the seconds `held_s` in which no other thread
-        of Python had its turn; and the bytes of memory that this process has `kept`.
+        of Python had its turn; the bytes of memory that this process has `kept`; and the types that
+        are `unknown` to it.
     """
     files, settings = [Path(name) for name in message["files"]], message["settings"]
     set_options(settings["options"])
@@ -100,12 +103,14 @@ def serve(
     sys.setrecursionlimit(settings["recursion"])
     threading.stack_size(settings["stack"])
     has_no_memory, wrong, why, kind = False, "", "", ""
+    unknown: list[tuple[str, str]] = []
 
     def read() -> None:
         nonlocal has_no_memory, wrong, why, kind
         try:
-            with readable(message["whole"]):
+            with readable(message["whole"]), unknown_types() as names:
                 _read(files, message["names"], message["what"])
+            unknown.extend(names)
         except MemoryError:
             has_no_memory = True
         except LionprocError as error:
@@ -123,10 +128,14 @@ def serve(
         "has_no_memory": has_no_memory or watch.has_passed,
         "held_s": watch.held_s,
         "kept": _resident(),
+        "unknown": unknown,
     }
 
 
 def _read(files: Sequence[Path], names: Sequence[str], what: str) -> None:
+    for file in files:
+        with pq.ParquetFile(file) as opened:
+            note_types(opened.metadata.metadata)
     if what == "table":
         read_files(files, names)
         return

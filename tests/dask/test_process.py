@@ -362,11 +362,14 @@ def test_categories_of_a_folder_are_known_only_where_all_parts_have_the_same(dd,
         computed(lp.dask.read_parquet(tmp_path / "ours"))
 
 
-@pytest.mark.parametrize("where", ["a column", "a level"])
+@pytest.mark.parametrize("where", ["a column", "a level", "a column, and none in the first part"])
 def test_values_that_pandas_cannot_tell_apart_in_all_parts_together_are_refused_in_each(
     dd, tmp_path, where
 ):
     many = 2_000
+    if "none" in where:
+        none = pd.DataFrame({"n": [1], "c": pd.Categorical([None])})
+        write_parquet(none, tmp_path / "-1.parquet", {})
     for part in range(12):
         alike = [
             n << 33 | (n ^ n << 11 ^ n << 22) % 2**32
@@ -379,6 +382,23 @@ def test_values_that_pandas_cannot_tell_apart_in_all_parts_together_are_refused_
     with pytest.raises(ConfigurationError, match="has values in 'c' that would take very long"):
         computed(lp.dask.read_parquet(tmp_path))
     assert len(lp.read_parquet(tmp_path / "0.parquet")) == many
+
+
+def test_parts_of_which_pandas_would_make_objects_together_are_refused(dd, tmp_path):
+    def of_levels(*values):
+        for number, each in enumerate(values):
+            frame = pd.DataFrame({"c": each, "d": "same", "n": 1}).set_index(["c", "d"])
+            write_parquet(frame, tmp_path / f"{number}.parquet", {})
+        return computed(lp.dask.read_parquet(tmp_path)).index.get_level_values("c").tolist()
+
+    shards = [shard << 32 | number for shard in range(60) for number in range(60)]
+    assert of_levels(shards, *([number] for number in range(99))) == [*shards, *range(99)]
+    with pytest.raises(
+        ConfigurationError, match="has texts in 'c', and the first part of its folder"
+    ):
+        of_levels(shards, ["a"])
+    with pytest.raises(ConfigurationError, match="has values in 'c' that would take very long"):
+        of_levels([], shards)
 
 
 def test_an_older_part_that_a_killed_worker_has_left_is_no_rows_and_is_removed(
