@@ -117,6 +117,8 @@ QUESTIONS: Lines = (
     ("KeptProcess", "Where is tried what may take long, or end the process that does it?"),
     ("PartWriter", "When is a part of `save=` written?"),
     ("write_part", "Who writes a part?"),
+    ("check_cells", "Which names and objects would Arrow make too much of?"),
+    ("known_here", "Which types of a file does only this process know?"),
     ("check_target", "Which `save=` is refused: a wrong ending, a file that would lose rows?"),
     ("RowStore", "Where do the columns of `details=True` come from?"),
     ("RunLog", "What does a journal remember of its runs, and when is one killed?"),

@@ -3,6 +3,7 @@
 import csv
 import html.parser
 import io
+import re
 import socket
 import subprocess
 import sys
@@ -232,6 +233,37 @@ def test_a_program_with_another_separator_finds_no_formula_either(tmp_path):
     for separator in (",", ";", "\t"):
         for row in read_csv(path, delimiter=separator):
             assert not any(is_formula(cell) for cell in row), separator
+
+
+@pytest.mark.parametrize("first", [
+    [5, -2], pd.array([None, -2], dtype="Int64"), [5.0, -2.0], pd.Series([5, -2], dtype=object),
+    pd.Categorical([5, -2]), pd.to_timedelta([5, -2], unit="D"),
+], ids=["int", "Int64", "float", "objects", "categories", "times"])  # fmt: skip
+@pytest.mark.parametrize("end", [";", "\t", '";', ";\n", "\r"])
+@pytest.mark.parametrize("where", ["a column", "the index", "a header", "several levels"])
+def test_a_number_with_a_sign_goes_on_with_no_text_of_the_line_before(tmp_path, where, end, first):
+    call = "0+cmd|' /C calc'!A0"
+    df = pd.DataFrame({"n": first, "text": [f"fine{end}", f"{call};"]})
+    options = {"index": False}
+    if where == "a header":
+        df, options["header"] = df.iloc[::-1], ["n", f"fine{end}"]
+    elif where != "a column":
+        df, options = df.set_index(["n"] if where == "the index" else ["n", "text"], drop=False), {}
+        df = df[["text"]]
+    path = df.llm.to_csv(tmp_path / "out.csv", **options)
+    live = re.compile(rf"\s*-[\d.,]+{re.escape(call)};?\s*")
+    for separator in (",", ";", "\t"):
+        for row in read_csv(path, delimiter=separator):
+            assert not any(live.fullmatch(cell) for cell in row), (separator, row)
+    assert pd.read_csv(path)["text" if where != "a header" else f"fine{end}"].notna().all()
+
+
+def test_numbers_stand_bare_where_none_with_a_sign_is_first(tmp_path):
+    df = pd.DataFrame({"n": [5, 2], "m": [-1, 1], "text": ["a", "b"]})
+    path = df.llm.to_csv(tmp_path / "out.csv", index=False)
+    assert path.read_text() == '"n","m","text"\n5,-1,"a"\n2,1,"b"\n'
+    empty = df.iloc[:, :0].llm.to_csv(tmp_path / "empty.csv", index=False)
+    assert empty.read_text().strip() == ""
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,10 @@ class Target:
             if made[name].dtype.kind not in "biufcmM"
         )
         first = made.iloc[:, 0] if len(made.columns) else ()
-        odd = odd or _may_go_on([*labels[:1], *first], self.like.delimiter)
+        quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+        goes_on = self.like.delimiter == "," or (is_csv and self.like.delimiter == "\t")
+        if _may_go_on([*labels[:1], *first], numbers_too=goes_on):
+            quoting = csv.QUOTE_ALL  # a number could go on with the end of the line before, too
         if self.like.marked:
             sink.write("\ufeff".encode())
         made.columns = labels
@@ -182,22 +185,21 @@ class Target:
             sep=self.like.delimiter,
             encoding="utf-8",
             lineterminator="\n",
-            quoting=csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL,
+            quoting=quoting,
             chunksize=_CHUNK_ROWS,
         )
 
 
-def _may_go_on(first: Iterable[object], delimiter: str) -> bool:
+def _may_go_on(first: Iterable[object], *, numbers_too: bool) -> bool:
     """Whether one of the first cells of lines would be a formula with a bare text behind it.
 
     To a program with another separator the whole line is one cell, and a comma in it may be that
-    of a decimal number.
+    of a decimal number, as a tab may be a space behind one.
     """
     from lionproc.frame.formulas import NUMBER, sign_of
 
     return any(
-        sign_of(text) and (delimiter == "," or not NUMBER.fullmatch(text))
-        for text in map(str, first)
+        sign_of(text) and (numbers_too or not NUMBER.fullmatch(text)) for text in map(str, first)
     )
 
 

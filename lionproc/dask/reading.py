@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Container, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,10 +62,10 @@ def read_folder(path: AnyPath) -> DaskRows:
     if len(files) > 1:
         answers = _answers(facts) if PART.fullmatch(files[0].name) else []
         held = dict(_categories(first))
-        varies = [name for name in held if name not in answers]
+        varies = [name for name in held if str(name) not in answers]
         meta = clear_known_categories(meta, cols=varies)  # type: ignore[no-untyped-call]
-        known = {name: held[name] for name in held if name in answers}
-        kinds = {name: _kind(values) for name, values in _told_apart(first)}
+        known = {name: held[name] for name in held if str(name) in answers}
+        kinds = {name: _kind(values) for name, values in _told_apart(first, known)}
         together = _Together(len(files), known, kinds)
     made: DaskRows = dd.from_map(_read, names, together=together, meta=meta, label="llm-read")  # type: ignore[no-untyped-call]
     return made
@@ -78,12 +78,12 @@ class _Together:
     Attributes:
         parts: How many there are.
         known: The categories of columns that have the same ones in all parts.
-        kinds: What the values are that are told apart, for each column and level with such.
+        kinds: What the values are that are told apart, in each place with such.
     """
 
     parts: int
     known: Mapping[Hashable, Index]
-    kinds: Mapping[Hashable, str]
+    kinds: Mapping[str, str]
 
     def check(self, name: str, frame: Rows) -> None:
         """Refuse a part that does not go with the others.
@@ -103,21 +103,19 @@ class _Together:
                     "they are of one run: somebody else has changed it. Compute the Dask frame that saved "
                     "it again."
                 )
-        for column, values in _told_apart(frame):
-            if column in self.known:
-                continue
-            kind, first = _kind(values), self.kinds.get(column, "")
+        for where, values in _told_apart(frame, self.known):
+            kind, first = _kind(values), self.kinds.get(where, "")
             if kind and first and kind != first:
                 raise ConfigurationError(
-                    f"{name!r} has {kind} in {column!r}, and the first part of its folder has {first}, so "
+                    f"{name!r} has {kind} in {where}, and the first part of its folder has {first}, so "
                     "that pandas would tell objects apart. Write all parts with the same dtype."
                 )
             tried = (values,) if first else (values, values.astype(object))
             if any(share_a_place(each, self.parts) for each in tried):
                 raise ConfigurationError(
-                    f"{name!r} has values in {column!r} that would take very long to tell apart from those "
-                    "of the other parts, for so many of them are alike to pandas. lionproc.read_parquet "
-                    "reads it by itself."
+                    f"{name!r} has values in {where} that would take very long to tell apart from those "
+                    "of the other parts, for so many of them are alike to pandas. Write them as plain "
+                    "values; lionproc.read_parquet reads it by itself."
                 )
 
 
@@ -129,11 +127,22 @@ def _read(name: str, together: _Together | None) -> Rows:
     return frame
 
 
-def _told_apart(frame: Rows) -> Iterator[tuple[Hashable, Index]]:
-    """The columns and levels of which each different value is kept once, with these values."""
-    yield from _categories(frame)
-    if isinstance(frame.index, pd.MultiIndex):
-        yield from zip(frame.index.names, frame.index.levels, strict=True)
+def _told_apart(frame: Rows, known: Container[Hashable]) -> Iterator[tuple[str, Index]]:
+    """What pandas tells apart when it puts parts together: where it is, and each different value once.
+
+    Args:
+        frame: A part.
+        known: The columns whose categories are the same in all parts.
+    """
+    for name, categories in _categories(frame):
+        if name not in known:
+            yield (f"column {name!r}", categories)
+    index = frame.index
+    if isinstance(index, pd.MultiIndex):
+        for place, level in enumerate(index.levels):
+            yield (f"level {place} of the index", level)
+    elif isinstance(index, pd.CategoricalIndex):
+        yield ("the index", index.categories)
 
 
 def _categories(frame: Rows) -> Iterator[tuple[Hashable, Index]]:

@@ -19,12 +19,12 @@ from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
+from lionproc.engine.look_up import LookUp
 from lionproc.engine.outlay import Verdict
-from lionproc.engine.request import Call, Event, keys_of
+from lionproc.engine.request import Call, Event
 from lionproc.engine.retry import Retry
-from lionproc.engine.together import Together
 from lionproc.engine.tokens import Tokens
-from lionproc.errors import CallError, ConfigurationError, JournalError, Kind, LimitsError, RunError
+from lionproc.errors import CallError, ConfigurationError, Kind, LimitsError, RunError
 from lionproc.face import faced
 
 PER_MINUTE = {"limit_requests": "requests_per_minute", "limit_tokens": "tokens_per_minute"}
@@ -131,12 +131,11 @@ class RateLimitedAPIExecutor:
         self.dispatcher = self._make_dispatcher(journal=journal)
         self.group = ExecutorGroup(self.dispatcher)
         self.outlay = self.dispatcher.counters.outlay
-        self._look_ups: set[asyncio.Task[None]] = set()
-        self._find = Together(self.dispatcher.replay.find_all)
+        self._look_up = LookUp(self.dispatcher)
 
     def renew(self) -> None:
         """In a forked child: begin anew."""
-        leave_behind((self.dispatcher, self.group, self._look_ups))
+        leave_behind((self.dispatcher, self.group, self._look_up))
         self.limiter.renew()
         self._begin(self.journal)
 
@@ -213,10 +212,7 @@ class RateLimitedAPIExecutor:
         try:
             await asyncio.wait((event._waiter(),))
         finally:
-            event.claims -= 1
-            if not event.claims:
-                given_up = CallError(Kind.CANCELLED, "Given up before it was sent.")
-                self.dispatcher.withdraw(event, given_up)
+            self._let_go(event)
         if event.error is not None:
             raise event.error
         return event.value
@@ -260,35 +256,22 @@ class RateLimitedAPIExecutor:
             dispatcher.extend_deadline(event, deadline_s)
             return event
         event = Event(call, deadline_s=deadline_s, priority=priority)
-        if self.journal is None or call.key is None:
-            await dispatcher.put(event)
-            return event
-        # A task of its own: equal calls may join the event while it is looked up, and they
-        # must not suffer when the one who came first gives up.
         dispatcher.register(event)
-        task = asyncio.get_running_loop().create_task(self._look_up(event))
-        self._look_ups.add(task)  # held, so that it is not collected
-        task.add_done_callback(self._look_ups.discard)
-        await asyncio.shield(task)
+        event.claims += 1
+        try:
+            await self._look_up(event)
+        except asyncio.CancelledError:
+            self._let_go(event)
+            raise
+        event.claims -= 1  # whoever asked takes it up at once
         return event
 
-    async def _look_up(self, event: Event) -> None:
-        """Answer an event from the journal, or queue it."""
-        dispatcher, replay = self.dispatcher, self.dispatcher.replay
-        try:
-            entry = await self._find(keys_of(event.first))
-            if event.done:
-                return
-            if entry is not None and replay.answer(event, entry):
-                dispatcher.finish(event)
-                return
-        except Exception as error:  # noqa: BLE001  (whatever it is, somebody waits to hear)
-            if isinstance(error, JournalError):
-                dispatcher.stop_run(error)
-            unread = CallError(Kind.NOT_SENT, f"The journal cannot be read: {error}")
-            dispatcher.finish(event, unread)
-            return
-        await dispatcher.queue_up(event)
+    def _let_go(self, event: Event) -> None:
+        """Somebody waits for an event no more; if nobody else does, it is withdrawn."""
+        event.claims -= 1
+        if not event.claims:
+            given_up = CallError(Kind.CANCELLED, "Given up before it was sent.")
+            self.dispatcher.withdraw(event, given_up)
 
     @engine_loop.on_engine
     async def forward(self) -> None:

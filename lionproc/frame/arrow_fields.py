@@ -29,10 +29,9 @@ _TRIES: Final = 3  # of which the quickest counts: the machine may have been bus
 _START_S, _EACH_S, _BYTE_S = 0.002, 5e-6, 1e-8
 _SPARE: Final = 10_000_000  # places that all cells may have in any case: four seconds, to read them
 _COLUMN: Final = 200  # places that take as long as a column does, however few rows it has
-_PLACES: Final = 25  # and for each value that is there
-_DEEPEST: Final = (
-    100  # lists and objects in one another; parquet has fewer, and a circle has no end
-)
+_PLACES: Final = 10  # and for each value that is there
+_DEEPEST: Final = 100  # lists and objects in one another; parquet has fewer, a circle has no end
+_IN_LISTS: Final = "list.element."  # how parquet names what is in lists
 _HOLDERS: Final = (dict, list, tuple, np.ndarray)
 _WAY_ON: Final = "make them texts (.map(json.dumps)), drop the column, or leave out save="
 
@@ -97,7 +96,7 @@ def check_cells(frame: pd.DataFrame) -> None:
     for place, dtype in enumerate(frame.dtypes):
         if dtype == "object":
             column = frame.iloc[:, place]
-            wrong = unfolded.wrong_with(column.tolist())
+            wrong = unfolded.wrong_with(column.tolist(), str(column.name))
             if wrong is not None:
                 raise ColumnError(
                     f"Column {column.name!r} cannot be saved as parquet: {wrong}. To save the result, "
@@ -112,14 +111,19 @@ class _Unfolded:
         self._places = 0
         self._values = 0
 
-    def wrong_with(self, cells: list[Any]) -> str | None:
-        """What is wrong with a column. Each level of what is in its cells is looked at once."""
-        levels = [(0, len(cells), cells)]
+    def wrong_with(self, cells: list[Any], name: str) -> str | None:
+        """What is wrong with a column. Each level of what is in its cells is looked at once.
+
+        Args:
+            cells: Its cells.
+            name: Its own. Parquet finds what is in objects by the names of all that is around it.
+        """
+        levels = [(0, f"{name}.", len(cells), cells)]
         while levels:
-            depth, rows, level = levels.pop()
+            depth, path, rows, level = levels.pop()
             objects = [cell for cell in level if isinstance(cell, dict)]
             keys = set().union(*objects)
-            self._places += (rows + _COLUMN) * len(keys)
+            self._places += (rows + _COLUMN + len(path)) * len(keys)
             self._values += sum(map(len, objects))
             if depth > _DEEPEST:
                 return "it is nested too deeply"
@@ -128,24 +132,26 @@ class _Unfolded:
                     f"its objects have {len(keys):,} different keys, and each of them would be a column "
                     f"of {rows:,} rows"
                 )
-            if not are_names_quick({key for key in keys if isinstance(key, str)}):
+            texts = {key for key in keys if isinstance(key, str)}
+            if not (are_names_quick(texts) and are_names_quick({path + text for text in texts})):
                 return "the keys of its objects were made so that it takes very long to find one of them"
             # An object in an object has a place wherever the outer one has; one in a list has not.
-            levels += [(depth + 1, rows, inner) for inner in _inner(objects)]
+            depth += 1
+            levels += [(depth, f"{path}{key}.", rows, inner) for key, inner in _inner(objects)]
             items = [item for cell in level if _holds_objects(cell) for item in cell]
             if items:
-                levels.append((depth + 1, len(items), items))
+                levels.append((depth, path + _IN_LISTS, len(items), items))
         return None
 
 
-def _inner(objects: list[dict[Any, Any]]) -> Collection[list[Any]]:
+def _inner(objects: list[dict[Any, Any]]) -> Iterable[tuple[Any, list[Any]]]:
     """What is in objects and may hold objects itself, for each key."""
     found: defaultdict[Any, list[Any]] = defaultdict(list)
     for each in objects:
         for key, value in each.items():
             if isinstance(value, _HOLDERS):
                 found[key].append(value)
-    return found.values()
+    return found.items()
 
 
 def _holds_objects(cell: object) -> bool:

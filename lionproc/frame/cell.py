@@ -18,6 +18,7 @@ import orjson
 import pandas as pd
 
 from lionproc.errors import PromptError, pass_on_interrupt
+from lionproc.model.set_order import place_of
 
 __all__ = ["cell_text", "is_huge", "is_missing", "label_text", "printed", "sound"]
 
@@ -193,7 +194,7 @@ def _part(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (set, frozenset)):
-        return sorted(value, key=repr)
+        return sorted(value, key=place_of)
     if isinstance(value, tuple):
         return list(value)  # one with names, as of urlparse(), which orjson leaves to us
     if isinstance(value, np.floating):

@@ -25,7 +25,7 @@ NO_MARK: Final = b"0" * 2 * _SIZE
 # As Thrift writes two texts: the kind of each, which comes after the one before, and its length.
 _PLACE: Final = b"\x18" + bytes([len(OWN)]) + OWN + b"\x18" + bytes([len(NO_MARK)])
 _END: Final = 8  # bytes behind the footer: its length, and what kind of file it is
-_LONGEST: Final = 2**24  # bytes of a footer that is looked through
+_LONGEST: Final = 2**26  # bytes of a footer that is looked through
 _PIECE: Final = 2**20  # bytes that are read at once
 
 

@@ -22,7 +22,7 @@ Numbers: TypeAlias = np.ndarray[Any, Any]
 Index: TypeAlias = "pd.Index[Any]"
 _MOST_COMPARED: Final = 50_000_000  # pairs of one hash: half a second
 _MOST_TOGETHER: Final = 500_000_000  # of the values of all parts: five seconds
-_BY_CHANCE: Final = 8  # values that have one hash, in however large a column
+_FEW: Final = 4  # pairs of one hash, in however small a column; of any values there is one in 2**32
 _WORD: Final = np.uint64(0xFFFFFFFF)
 _FACTOR: Final = np.uint64(0x5BD1E995)  # of MurmurHash2, whose last steps change nothing here
 _SHIFT: Final = np.uint64(24)
@@ -56,10 +56,16 @@ def share_a_place(values: Index, parts: int) -> bool:
         (False, True, False)
     """
     return any(
-        _counts(hashes).max(initial=0) > _BY_CHANCE
-        and _compared(hashes) * parts**2 > _MOST_TOGETHER
+        not _are_by_chance(_counts(hashes)) and _compared(hashes) * parts**2 > _MOST_TOGETHER
         for hashes in _hashes(values)
     )
+
+
+def _are_by_chance(counts: Numbers) -> bool:
+    """Whether no more values have a hash in common than of any values: now and then two."""
+    pairs = counts[counts > 1]
+    most = _FEW + float(counts.sum()) ** 2 / 2**31
+    return len(pairs) <= most and int(pairs.max(initial=2)) == 2
 
 
 def _hashes(values: Index) -> Iterator[Numbers]:

@@ -29,6 +29,7 @@ import pyarrow as pa
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
 from lionproc.frame.cell import is_huge, printed
+from lionproc.frame.csv_quoting import quoting_of
 from lionproc.frame.dtypes import cells_of
 from lionproc.frame.formulas import NUMBER, Splitting, sign_of
 from lionproc.frame.place import AnyPath, place_of, saving, saving_on
@@ -131,8 +132,7 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
         SaveError: It could not be written; an older file is untouched.
         ConfigurationError: It is no path.
     """
-    if options.get("quoting", csv.QUOTE_MINIMAL) == csv.QUOTE_MINIMAL:
-        options["quoting"] = csv.QUOTE_NONNUMERIC  # behind a number a text could go on with it
+    options["quoting"] = quoting_of(frame, options)
     mode = str(options.pop("mode", "w"))
     storage = options.pop("storage_options", None)
     place = place_of(path, storage)

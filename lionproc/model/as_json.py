@@ -23,6 +23,8 @@ from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError
 
+from lionproc.model.set_order import in_order, place_of
+
 __all__ = ["DEEPEST", "WRITABLE", "exact", "plain", "plain_field", "to_json", "written_name"]
 
 WRITABLE = "Give texts, numbers, times, lists and dicts."
@@ -208,7 +210,7 @@ def _part(value: Any) -> object:
             adapter = _adapter(kind)  # type: ignore[arg-type]  # mypy takes no type for hashable
             written = adapter.dump_python(value, mode="json")
             if written is not value:
-                return written
+                return in_order(value, written)
     raise TypeError(f"not JSON serializable: {kind.__name__}")
 
 
@@ -236,7 +238,7 @@ def _bytes(value: bytes | bytearray | memoryview) -> object:
 @_part.register(set)
 @_part.register(frozenset)
 def _set(value: set[object] | frozenset[object]) -> object:
-    return sorted(value, key=repr)  # the same in every process
+    return sorted(value, key=place_of)
 
 
 @_part.register(np.datetime64)
@@ -257,7 +259,11 @@ def _array(value: Any) -> Any:
     return [_part(each) for each in value] if value.dtype.kind in "mM" else value.tolist()
 
 
-_part.register(BaseModel, lambda value: value.model_dump(mode="json", by_alias=True))
+@_part.register(BaseModel)
+def _model(value: BaseModel) -> object:
+    return in_order(value, value.model_dump(mode="json", by_alias=True))
+
+
 _part.register(Mapping, dict)
 _part.register(tuple, list)
 for _kind in (Decimal, os.PathLike, dt.timedelta):

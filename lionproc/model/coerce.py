@@ -22,6 +22,7 @@ from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from lionproc.model.plain_values import LEAST, MOST, all_fit, shows_what_it_has
+from lionproc.model.set_order import in_order
 from lionproc.model.shape import (
     Boolean,
     Choice,
@@ -233,7 +234,8 @@ def _jsonable(value: object) -> object:
     if isinstance(value, _SECRETS):
         raise MisfitError("a value that may be shown")  # it would be kept as asterisks
     try:
-        return to_jsonable_python(value, inf_nan_mode="constants", fallback=_path)
+        written = to_jsonable_python(value, inf_nan_mode="constants", fallback=_path)
+        return in_order(value, written)
     except (PydanticSerializationError, ValueError, RecursionError):
         raise MisfitError("a value that JSON can hold") from None
 

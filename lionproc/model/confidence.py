@@ -45,6 +45,7 @@ WAY_ON = (
 )
 SPARE = 16  # tokens besides one for each byte of a value: spaces before it, ends behind it
 _MOST_CHOICES = 100_000  # of all fields together; each takes up to two kilobytes
+_LONGEST = 2_000  # characters of one: what was said until then is compared at each token
 _MOST_WEIGHED = 1_000_000  # answers that a reply's alternatives leave, all together
 
 
@@ -245,6 +246,12 @@ class Confidences:
             raise SchemaError(
                 f"The answers have {total:,} choices, and how sure a model is can be told of "
                 f"{_MOST_CHOICES:,} at most. {WAY_ON}"
+            )
+        longest = max(choices.longest for choices in self._choices.values())
+        if longest > _LONGEST:
+            raise SchemaError(
+                f"A choice has {longest:,} characters, and how sure a model is can be told of {_LONGEST:,} "
+                f"at most. {WAY_ON}"
             )
 
     @classmethod

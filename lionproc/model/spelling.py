@@ -20,7 +20,8 @@ __all__ = ["SPACE", "Choices", "Possible", "Spelling"]
 
 SPACE = b" \t\r\n"
 _ENDS = b",}] \t\r\n"  # what may stand behind a number or a word of JSON
-_MOST_KEPT = 10_000
+_MOST_KEPT = 10_000  # beginnings
+_MOST_BYTES = 2**20  # of them
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +72,7 @@ class Spelling:
         self._sorted = sorted(answers)
         self._most = max(map(len, self._sorted)) + 1  # bytes that say which it is
         self._found: dict[tuple[bytes, bool], Possible] = {}
+        self._kept = 0  # bytes of beginnings in it
         self._nothing = Possible()
         self._made: dict[tuple[tuple[int, ...], int, int], Possible] = {}
         self._ranges: list[tuple[int, int]] = []  # each text's own places
@@ -104,8 +106,10 @@ class Spelling:
         key = said[: self._most], ended
         found = self._found.get(key)
         if found is None:
-            if len(self._found) >= _MOST_KEPT:
+            self._kept += len(key[0])
+            if len(self._found) >= _MOST_KEPT or self._kept > _MOST_BYTES:
                 self._found.clear()
+                self._kept = len(key[0])
             found = self._found[key] = self._looked_up(self._change(key[0]), ended=ended)
         return found
 
@@ -161,11 +165,13 @@ class Choices:
 
     Attributes:
         size: How many there are.
+        longest: Characters of the longest text.
         key: Equal for equal ones.
     """
 
     def __init__(self, members: Sequence[Any]) -> None:
         self.size = len(members)
+        self.longest = max((len(each) for each in members if isinstance(each, str)), default=0)
         self.key = json.dumps(members)  # tells true from 1, and 1 from 1.0
         self._rest = _spellings_of(members)
         self._made: list[Spelling] = []

@@ -1,5 +1,6 @@
 """`lionproc process`: a table in, the table with answers out, and an exit code for a script."""
 
+import csv
 import errno
 import gzip
 import io
@@ -294,6 +295,22 @@ def test_a_program_with_another_separator_finds_no_formula_in_an_answer(ask, ser
         assert not any(part.startswith("=") for part in parts)
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "tsv"])
+def test_an_answer_goes_on_with_no_number_that_stands_first_in_the_next_line(ask, server, ending):
+    call = "&+cmd|' /C calc'!A0"
+    server.configure(
+        answer=lambda body: f"{call}\r" if "-2" in str(body["messages"]) else "fine;\r"
+    )
+    Path("in.jsonl").write_text('{"n": 5}\n{"n": -2}\n')
+    Path("in.tsv").write_text("n\n5\n-2\n")
+    ask(f"in.{ending}", "-p", "Say {n}", "--save", "out.csv")
+    live = re.compile(rf"\s*-2[,\s]*{re.escape(call)}\s*")
+    for separator in ",;\t":
+        with Path("out.csv").open(newline="") as file:
+            rows = list(csv.reader(file, delimiter=separator))
+        assert not any(live.fullmatch(cell) for row in rows for cell in row), (separator, rows)
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_what_was_in_no_csv_before_begins_no_formula_in_one(ask, ending):
     formula, name = '=HYPERLINK("http://x")', "=1+1"
@@ -340,7 +357,7 @@ def test_no_answer_goes_on_with_what_was_in_the_csv_as_a_formula(ask, server):
     server.configure(answer="5+cmd|X!A0")
     table("in.jsonl", '{"n": 3}\n{"n": -1}\n')
     ask("in.jsonl", "-p", "Say {n}", "--save", "o.csv")
-    assert Path("o.csv").read_text().splitlines()[2] == '-1,"5+cmd|X!A0"'
+    assert Path("o.csv").read_text().splitlines()[2] == '"-1","5+cmd|X!A0"'
     table("more.csv", "text;n\n=SUM(1;4\n")
     ask("more.csv", "-p", "Say {n}")
     assert Path("more-answered.csv").read_text().splitlines()[1] == '"=SUM(1";"4";"5+cmd|X!A0"'

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import multiprocessing
 import os
 import pickle
@@ -15,7 +16,12 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lionproc as lp
-from lionproc.errors import BudgetWarning, ModelError, RowsFailedWarning
+from lionproc.errors import (
+    BudgetWarning,
+    MissingDependencyError,
+    ModelError,
+    RowsFailedWarning,
+)
 from lionproc.notebook.card import as_bundle
 from lionproc.notebook.panel import Panel
 from lionproc.testing import Server
@@ -60,6 +66,28 @@ def test_two_local_clusters_go_side_by_side_and_only_this_machine_reaches_them()
         opened = listening() - before
     assert opened
     assert {address.ip for address in opened} == {"127.0.0.1"}
+
+
+def test_who_has_no_certificate_does_not_reach_the_workers(client):
+    from distributed import Client, Security
+
+    address = client.scheduler_info()["address"]
+    strangers = Security.temporary()  # of their own
+    with pytest.raises(OSError, match=r"Timed out|TLS|SSL|certificate"):
+        Client(address, security=strangers, timeout=2, set_as_default=False)
+    with pytest.raises((OSError, TypeError)):
+        Client(address, timeout=2, set_as_default=False)
+    with Client(address, security=client.security, set_as_default=False) as ours:
+        assert ours.run(os.getpid)
+
+
+def test_without_what_makes_certificates_no_workers_are_started(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "cryptography" else find(name)
+    )
+    with pytest.raises(MissingDependencyError, match=r"pip install cryptography.*security=False"):
+        lp.dask.local()
 
 
 HERE = {"n_workers": 1, "processes": False, "set_as_default": False}
@@ -172,7 +200,7 @@ def budgets(client):
 def test_workers_answer_as_one_process_does_and_no_key_is_in_what_travels(
     client, server, model, ddf
 ):
-    assert client.scheduler_info()["address"].startswith("tcp://127.0.0.1:")
+    assert client.scheduler_info()["address"].startswith("tls://127.0.0.1:")
     out = ddf.llm.process("Say {text}", into="a", schema=list[int], model=model)
     there = out.compute()
     here = ddf.compute().llm.process("Say {text}", "a", list[int], model=model, journal=False)
@@ -230,7 +258,7 @@ import dask.dataframe as dd, distributed, pandas as pd
 import lionproc as lp, lionproc.dask
 
 if address:
-    client = distributed.Client(address)
+    client = distributed.Client(address, security=distributed.Security(**certificates))
 else:
     import distributed.nanny, distributed.process
     context = multiprocessing.get_context("fork")  # which imports nothing again
@@ -251,6 +279,8 @@ def test_a_notebook_that_is_killed_repeats_at_most_what_was_in_flight(  # noqa: 
     with Server(latency_s=0.05) as server:
         names = {"url": server.base_url, "key": server.key, "columns": columns}
         address = "" if own else client.scheduler_info()["address"]
+        held = ("tls_ca_file", "tls_client_cert", "tls_client_key")
+        names["certificates"] = {name: getattr(client.security, name) for name in held}
         child = zygotes[0].start(NOTEBOOK, tmp_path, address=address, **names)
         server.wait_for(lambda counters: counters.total >= 25, timeout_s=60)
         child.kill()

@@ -362,26 +362,45 @@ def test_categories_of_a_folder_are_known_only_where_all_parts_have_the_same(dd,
         computed(lp.dask.read_parquet(tmp_path / "ours"))
 
 
-@pytest.mark.parametrize("where", ["a column", "a level", "a column, and none in the first part"])
+WHERE = {
+    "a column": "column 'c'",
+    "a column, and none in the first part": "column 'c'",
+    "a level": "level 0 of the index",
+    "a level that is called as the answers": "level 0 of the index",
+    "the index": "the index",
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
 def test_values_that_pandas_cannot_tell_apart_in_all_parts_together_are_refused_in_each(
     dd, tmp_path, where
 ):
-    many = 2_000
+    many, name = 2_000, "a" if "answers" in where else "c"
     if "none" in where:
         none = pd.DataFrame({"n": [1], "c": pd.Categorical([None])})
         write_parquet(none, tmp_path / "-1.parquet", {})
     for part in range(12):
-        alike = [
-            n << 33 | (n ^ n << 11 ^ n << 22) % 2**32
-            for n in range(part * many, part * many + many)
-        ]
-        frame = pd.DataFrame({"n": range(many), "c": pd.Categorical(alike)})
-        if where == "a level":
-            frame = frame.set_index(["c", "n"])
-        write_parquet(frame, tmp_path / f"{part}.parquet", {})
-    with pytest.raises(ConfigurationError, match="has values in 'c' that would take very long"):
+        numbers = range(part * many, part * many + many)
+        alike = [n << 33 | (n ^ n << 11 ^ n << 22) % 2**32 for n in numbers]
+        frame = pd.DataFrame({"n": range(many), name: pd.Categorical(alike)})
+        facts = {}
+        if "level" in where:
+            frame = frame.set_index([name, "n"]).assign(a=pd.Categorical(["x"] * many))
+            facts = {"columns": ["a"]}
+        path = write_parquet(frame, tmp_path / f"part-{part:05}-1a2b3c4d.parquet", facts)
+        if where == "the index":  # as nobody writes it
+            table = pq.read_table(path)
+            said = json.loads(table.schema.metadata[b"pandas"])
+            said["index_columns"] = ["c"]
+            told = {**table.schema.metadata, b"pandas": json.dumps(said).encode()}
+            pq.write_table(table.replace_schema_metadata(told), path)
+    if "none" in where:
+        (tmp_path / "-1.parquet").rename(tmp_path / "part-00000-1a2b3c4d.parquet")
+    with pytest.raises(
+        ConfigurationError, match=f"has values in {WHERE[where]} that would take very"
+    ):
         computed(lp.dask.read_parquet(tmp_path))
-    assert len(lp.read_parquet(tmp_path / "0.parquet")) == many
+    assert len(lp.read_parquet(max(tmp_path.iterdir()))) == many
 
 
 def test_parts_of_which_pandas_would_make_objects_together_are_refused(dd, tmp_path):
@@ -394,10 +413,10 @@ def test_parts_of_which_pandas_would_make_objects_together_are_refused(dd, tmp_p
     shards = [shard << 32 | number for shard in range(60) for number in range(60)]
     assert of_levels(shards, *([number] for number in range(99))) == [*shards, *range(99)]
     with pytest.raises(
-        ConfigurationError, match="has texts in 'c', and the first part of its folder"
+        ConfigurationError, match="has texts in level 0 of the index, and the first"
     ):
         of_levels(shards, ["a"])
-    with pytest.raises(ConfigurationError, match="has values in 'c' that would take very long"):
+    with pytest.raises(ConfigurationError, match="has values in level 0 of the index that would"):
         of_levels([], shards)
 
 

@@ -215,6 +215,33 @@ def test_a_call_is_withdrawn_with_the_last_who_waits_and_not_with_the_first(virt
     virtual(main())
 
 
+def test_while_the_queue_is_full_a_call_is_withdrawn_with_the_last_who_waits_too(virtual, desk):
+    async def main():
+        desk.seconds = 1
+        executor = RateLimitedAPIExecutor(1, concurrency_limit=1)
+        for text in ("in flight", "queued"):
+            await executor.append(desk.call(text))
+        for stays in (0, 1):
+            text = f"the other is {stays}"
+            waits = []
+            for _ in range(2):
+                waits.append(asyncio.create_task(executor.submit(desk.call(text))))
+                await asyncio.sleep(0.01)
+            waits[1 - stays].cancel()
+            assert await waits[stays] == f"answer {text}"
+            await executor.append(desk.call(f"behind {stays}"))
+            await executor.append(desk.call(f"behind that {stays}"))
+        waits = [asyncio.create_task(executor.submit(desk.call("nobody's"))) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        for wait in waits:
+            wait.cancel()
+        await executor.forward()
+        assert "nobody's" not in desk.sent
+        assert len(desk.sent) == 8
+
+    virtual(main())
+
+
 def test_what_somebody_holds_is_sent_though_all_who_waited_gave_up(virtual, desk):
     async def main():
         desk.seconds = 1

@@ -89,6 +89,12 @@ def test_values_of_ordinary_columns_have_different_hashes(each):
     assert not has_one_hash(each.tolist())
 
 
+def test_a_few_values_of_each_of_many_hashes_are_many_in_many_parts():
+    few = [n << 32 | (n ^ hash_ * 64) for hash_ in range(1, 1_000) for n in range(1, 9)]
+    assert not share_a_place(pd.Index(few, dtype=object), 12)
+    assert share_a_place(pd.Index(few, dtype=object), 1_500)
+
+
 GRID = np.arange(200)
 
 

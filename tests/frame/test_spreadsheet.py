@@ -395,7 +395,7 @@ def test_no_text_is_a_formula_together_with_the_next_ones(tmp_path, options):
 def test_a_text_behind_a_number_that_begins_a_line_does_not_go_on_with_it(tmp_path):
     frame = pd.DataFrame({"n": [-1], "text": ["5+cmd|X!A0"]})  # a decimal comma
     path = frame.llm.to_csv(tmp_path / "out.csv", index=False, quoting=csv.QUOTE_MINIMAL)
-    assert path.read_text().splitlines()[1] == '-1,"5+cmd|X!A0"'
+    assert path.read_text().splitlines()[1] == '"-1","5+cmd|X!A0"'
 
 
 @pytest.mark.parametrize(

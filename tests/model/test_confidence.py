@@ -273,6 +273,24 @@ def test_more_choices_than_can_be_told_apart_are_refused_with_the_way_on(monkeyp
         Confidences.of(Answer.of(Literal["a", "b", "c", "d", "e", "f"]))
 
 
+def test_a_choice_that_is_too_long_to_be_compared_at_each_token_is_refused_with_the_way_on():
+    fits, longer = "a" * 2_000, "a" * 2_001
+    assert Confidences.of(Answer.of({"enum": [fits, "b"]})).names == (None,)
+    with pytest.raises(SchemaError, match=r"2,001 characters.*2,000 at most.*votes=5"):
+        Confidences.of(Answer.of({"enum": [longer, "b"]}))
+
+
+def test_of_beginnings_of_long_choices_few_are_kept():
+    spelling = Spelling([(b"a" * 2_000,), (b"b",)], None)
+    tracemalloc.start()
+    for length in range(2_000):
+        for other in b"xyz":
+            assert not spelling.possible(b"a" * length + bytes([other])).size
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 3_000_000
+
+
 def test_alternatives_that_leave_more_answers_than_can_be_weighed_leave_the_confidence_unknown():
     class Two(BaseModel):
         sure: bool

@@ -1,0 +1,81 @@
+"""Sets as JSON, in an order that is the same in every process.
+
+A process has a set of texts in an order of its own. Where one stands in a model, a tuple or a union,
+what pydantic writes of it has that order, too: an answer would be another text after each restart, and
+a question that shows it would be bought again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import RootModel
+
+__all__ = ["in_order", "place_of"]
+
+_PLAIN: Final = (dict, list)
+_MANY: Final = (list, tuple, set, frozenset, deque)
+
+
+def in_order(value: object, written: Any) -> Any:
+    """What is written of a value, with its sets sorted.
+
+    Args:
+        value: A model, or anything that may hold sets.
+        written: What pydantic made of it for JSON. Where it looks otherwise than the value, for a
+            type writes itself in its own way, it stays.
+
+    Returns:
+        The same, with each list that was a set sorted by how its members look.
+
+    Example:
+        >>> in_order(({"b", "a"},), [["b", "a"]])
+        [['a', 'b']]
+    """
+    if isinstance(value, RootModel):
+        return in_order(value.root, written)
+    if type(value) in _PLAIN and value == written:  # with no set in it
+        return written
+    if isinstance(written, dict):
+        parts = _parts(value, written)
+        return {
+            key: in_order(parts[key], each) if key in parts else each
+            for key, each in written.items()
+        }
+    if not isinstance(written, list) or not isinstance(value, _MANY):
+        return written
+    members = list(value)
+    if len(members) != len(written):
+        return written
+    made = [in_order(*pair) for pair in zip(members, written, strict=True)]
+    return sorted(made, key=repr) if isinstance(value, set | frozenset) else made
+
+
+def place_of(member: object) -> str:
+    """By what members of a set are sorted, which is the same in every process.
+
+    Args:
+        member: Anything that may be in one.
+    """
+    if isinstance(member, frozenset):
+        return repr(sorted(map(place_of, member)))
+    return repr(member)
+
+
+def _parts(value: object, written: Mapping[str, object]) -> Mapping[str, object]:
+    """What is in a value, by the names under which it is written."""
+    if isinstance(value, Mapping):
+        return dict(zip(written, value.values(), strict=True)) if len(value) == len(written) else {}
+    fields = getattr(type(value), "__pydantic_fields__", {})
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+    else:
+        names = [*fields, *(getattr(value, "__pydantic_extra__", None) or ())]
+    parts = {}
+    for name in names:
+        alias = getattr(fields.get(name), "serialization_alias", None)
+        parts[alias or name] = getattr(value, name, None)
+    return parts
