@@ -96,7 +96,8 @@ def check_cells(frame: pd.DataFrame) -> None:
     for place, dtype in enumerate(frame.dtypes):
         if dtype == "object":
             column = frame.iloc[:, place]
-            wrong = unfolded.wrong_with(column.tolist(), str(column.name))
+            cells = column.tolist()
+            wrong = unfolded.wrong_with(cells, str(column.name)) if _has_holders(cells) else None
             if wrong is not None:
                 raise ColumnError(
                     f"Column {column.name!r} cannot be saved as parquet: {wrong}. To save the result, "
@@ -158,6 +159,9 @@ def _holds_objects(cell: object) -> bool:
     """Whether a cell is a list in which there may be objects."""
     if isinstance(cell, np.ndarray):
         return cell.dtype == object and cell.ndim == 1
-    return isinstance(cell, list | tuple) and any(
-        issubclass(kind, _HOLDERS) for kind in set(map(type, cell))
-    )
+    return isinstance(cell, list | tuple) and _has_holders(cell)
+
+
+def _has_holders(cells: Iterable[object]) -> bool:
+    """Whether there are objects or lists among cells."""
+    return any(issubclass(kind, _HOLDERS) for kind in set(map(type, cells)))
