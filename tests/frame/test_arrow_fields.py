@@ -15,14 +15,23 @@ _MASK = 2**64 - 1
 _FACTOR = 0xC6A4A7935BD1E995
 
 
-def of_one_hash(many):
+def of_one_hash(many, behind=b""):
     """Names of 16 letters which `std::hash` of GNU, a MurmurHash64A whose seed is known, cannot tell apart.
 
     Eight letters are anything, and the other eight are worked out from them.
+
+    Args:
+        many: How many.
+        behind: What stands before each when it is looked up, fewer than eight letters.
     """
+    first_word = behind.ljust(8, b"x") if behind else b""
     made = []
     word = np.uint64
-    start = word((0xC70F6907 ^ (16 * _FACTOR)) & _MASK)
+    begun = (0xC70F6907 ^ ((16 + len(first_word)) * _FACTOR)) & _MASK
+    if first_word:
+        said = int.from_bytes(first_word, "little") * _FACTOR & _MASK
+        begun = (begun ^ ((said ^ said >> 47) * _FACTOR & _MASK)) * _FACTOR & _MASK
+    start = word(begun)
     wanted, factor = word(0x1234567890ABCDEF), word(_FACTOR)
     inverse = word(pow(_FACTOR, -1, 2**64))
     step = 0
@@ -39,7 +48,8 @@ def of_one_hash(many):
             second = (second ^ second >> word(47)) * inverse
         are_ascii = second & word(0x8080808080808080) == 0
         pairs = zip(first[are_ascii].tolist(), second[are_ascii].tolist(), strict=True)
-        made += [struct.pack("<QQ", *pair).decode() for pair in pairs]
+        more = first_word[len(behind) :]
+        made += [(more + struct.pack("<QQ", *pair)).decode() for pair in pairs]
     return made[:many]
 
 
@@ -84,10 +94,20 @@ def test_keys_that_differ_from_row_to_row_are_refused_before_arrow_makes_a_colum
     [np.array([{f"{number}": 1}, None]) for number in range(20_000)],
     [dict.fromkeys(CHOSEN, 1)],
     [{"a": [{name: 1} for name in CHOSEN]}],
-], ids=["in objects", "in lists", "in tuples", "in arrays", "chosen", "chosen in lists"])  # fmt: skip
+    [dict.fromkeys(of_one_hash(6_000, b"cells."), 1)],
+], ids=[
+    "in objects", "in lists", "in tuples", "in arrays", "chosen", "chosen in lists", "with the name",
+])  # fmt: skip
 def test_the_same_is_seen_wherever_objects_are(cells):
     with pytest.raises(ColumnError, match=r"the keys of its objects|different keys"):
         check_cells(pd.DataFrame({"cells": pd.Series(cells, dtype=object)}))
+
+
+def test_what_columns_of_objects_become_counts_together():
+    cells = [{f"customer {number}": 1} for number in range(1_600)]
+    check_cells(pd.DataFrame({"a": cells, "b": cells}))
+    with pytest.raises(ColumnError, match="Column 'd' cannot be saved as parquet"):
+        check_cells(pd.DataFrame({"a": cells, "b": cells, "c": cells, "d": cells}))
 
 
 def test_an_object_that_holds_itself_is_no_column(server, tmp_path):
