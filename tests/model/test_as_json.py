@@ -149,8 +149,12 @@ def test_half_a_character_is_refused_where_a_user_gives_it():
         plain({"text": "\ud800"}, given=True)
 
 
-def test_a_set_is_the_same_in_every_process():
-    code = "from lionproc.model.as_json import to_json; print(to_json(set('abcdefgh')).decode())"
+@pytest.mark.parametrize(("value", "written"), [
+    ("set('abcdefgh')", list("abcdefgh")),
+    ("{frozenset('abcd'), frozenset('efgh')}", [list("abcd"), list("efgh")]),
+])  # fmt: skip
+def test_a_set_is_the_same_in_every_process(value, written):
+    code = f"from lionproc.model.as_json import to_json; print(to_json({value}).decode())"
     told = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -159,7 +163,7 @@ def test_a_set_is_the_same_in_every_process():
             text=True,
             check=True,
         ).stdout
-        for seed in ("1", "2")
+        for seed in ("1", "2", "3")
     }
-    assert told == {json.dumps(list("abcdefgh"), separators=(",", ":")) + "\n"}
+    assert told == {json.dumps(written, separators=(",", ":")) + "\n"}
     assert to_json({"b": 1, "a": 2}) == b'{"b":1,"a":2}'

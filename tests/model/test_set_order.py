@@ -13,7 +13,6 @@ import pydantic
 import pydantic.dataclasses
 import pytest
 
-from lionproc.model.as_json import to_json
 from lionproc.model.set_order import in_order
 from lionproc.testing import Server
 
@@ -135,21 +134,3 @@ def test_a_later_stage_is_shown_sets_in_one_order_and_is_not_bought_again_in_ano
         assert server.counters.total == 2
     (shown,) = told
     assert json.loads(shown)["two"] == {"0": "fine"}
-
-
-def test_sets_in_a_set_have_one_order_in_every_process():
-    code = (
-        "from lionproc.model.as_json import to_json;"
-        "print(to_json({frozenset('abcd'), frozenset('efgh')}).decode())"
-    )
-    told = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2", "3")
-    }
-    assert told == {to_json([list("abcd"), list("efgh")]).decode() + "\n"}
