@@ -174,6 +174,7 @@ async def keep(journal, record):
 @example(ENTRY._replace(model="m" * (LARGEST["model"] + 1)))
 @example(ENTRY._replace(model="é" * (LARGEST["model"] // 2 + 1)))
 @example(ENTRY._replace(usage=Usage(1, 1, tier="t" * LARGEST["usage"])))
+@example(ENTRY._replace(usage=Usage(1, 1, audio_output=-(2**63) - 1)))
 @example(ENTRY._replace(attempts=-1))
 @example(Failure(b"k" * 16, "k" * (LARGEST["kind"] + 1), "", 1, 1.8e9))
 def test_a_record_of_a_journal_is_found_again_or_refused(record):

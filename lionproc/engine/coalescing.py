@@ -52,6 +52,15 @@ class Coalescing:
         """The executor sends nothing more."""
         self._peers.leave(self)
 
+    def keep_in(self, journal: Journal | None) -> None:
+        """From now on replies are kept in another journal, and those who ask over it are the peers."""
+        for key, event in self._live.items():
+            if self._peers.asking.get(key) is event:
+                del self._peers.asking[key]
+        self._peers.leave(self)
+        self._peers = JournalPeers.of(journal)
+        self._peers.join(self)
+
     # -- in this executor -------------------------------------------------------------------
 
     def live(self, key: bytes | None) -> Event | None:

@@ -323,6 +323,7 @@ class RateLimitedAPIExecutor:
     @journal.setter
     def journal(self, journal: Journal | None) -> None:
         self.dispatcher.replay.journal = journal
+        engine_loop.call(lambda: self.dispatcher.coalescing.keep_in(journal))
 
     @property
     def counters(self) -> Counters:

@@ -94,6 +94,9 @@ def to_bytes(usage: Usage | None, usd: float | None) -> bytes:
     Args:
         usage: What it used, None where nothing was told.
         usd: What it cost when it was bought, None where that is not known.
+
+    Raises:
+        ValueError: A count has more than 64 bits.
     """
     kept: dict[str, Any] = {}
     if usage is not None and usage[2:8] != _NOTHING_MORE:
@@ -103,7 +106,10 @@ def to_bytes(usage: Usage | None, usd: float | None) -> bytes:
             kept["tier"] = usage.tier
     if usd is not None:
         kept["usd"] = usd
-    return orjson.dumps(kept) if kept else b""
+    try:
+        return orjson.dumps(kept) if kept else b""
+    except TypeError:
+        raise ValueError("a count of tokens that is far too large cannot be kept") from None
 
 
 def from_bytes(kept: bytes, tokens: Tokens) -> tuple[Usage | None, float | None]:

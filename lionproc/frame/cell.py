@@ -20,12 +20,15 @@ import pandas as pd
 from lionproc.errors import PromptError, pass_on_interrupt
 from lionproc.model.set_order import place_of
 
-__all__ = ["cell_text", "is_huge", "is_missing", "label_text", "printed", "sound"]
+__all__ = ["cell_text", "is_array", "is_huge", "is_missing", "label_text", "printed", "sound"]
 
 
 _PRINTED: Final = frozenset({int, float, bool, complex, Decimal})
 _HUGE: Final = 10**640  # Python prints whole numbers of fewer digits, however it is set
 _CONTAINERS: Final = (list, dict, tuple, set, frozenset, np.ndarray, Mapping)
+_PANDAS: Final = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
+_ARRAYS: Final = frozenset({"array", "cupy", "jax", "jaxlib", "polars", "pyarrow", "torch"})
+_VALUES: Final = ("to_pylist", "to_dicts", "tolist", "to_list")
 _NO_TEXT: Final = (ModuleType, IOBase)
 _ADDRESS: Final = " at 0x"
 _QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\"""", re.DOTALL)
@@ -69,8 +72,8 @@ def cell_text(value: object) -> str:
     """What a prompt shows of a cell.
 
     Texts are kept, numbers are as Python prints them (`1.0`, `3`, `True`), dates and times in
-    ISO format, bytes are read as UTF-8, an enum is its value, and lists, dicts and arrays are
-    JSON. Lone surrogates, which no request can carry, become U+FFFD.
+    ISO format, bytes are read as UTF-8, an enum is its value, and lists, dicts, arrays and tables
+    are JSON. Lone surrogates, which no request can carry, become U+FFFD.
 
     Args:
         value: A cell that is not missing.
@@ -110,7 +113,7 @@ def _text(value: object) -> str:
         return str(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _decoded(bytes(value))
-    if isinstance(value, _CONTAINERS):
+    if isinstance(value, _CONTAINERS) or is_array(value):
         return _as_json(value)
     text = str(value)
     if _is_no_text(value, text):
@@ -177,6 +180,28 @@ def _is_no_text(value: object, text: str) -> bool:
     return _ADDRESS in text and _ADDRESS in _QUOTED.sub("", text)
 
 
+def is_array(value: object) -> bool:
+    """Whether it is an array or a table, of which what Python prints is not all.
+
+    Args:
+        value: Anything.
+    """
+    return isinstance(value, np.ndarray) or _lists(value) is not None
+
+
+def _lists(value: object) -> str | None:
+    """How an array or a table gives its values; None where it is none.
+
+    What it prints leaves out the middle where it is long, and where that begins can be set.
+    """
+    if isinstance(value, pd.DataFrame):
+        return "to_dict"
+    kind = type(value)
+    if not (isinstance(value, _PANDAS) or kind.__module__.partition(".")[0] in _ARRAYS):
+        return None
+    return next((way for way in _VALUES if callable(getattr(kind, way, None))), None)
+
+
 def _as_json(value: object) -> str:
     try:
         return orjson.dumps(value, default=_part, option=_JSON).decode()
@@ -201,6 +226,12 @@ def _part(value: object) -> Any:
         return float(str(value))
     if isinstance(value, np.generic) and value.dtype.kind not in "mM":
         return value.item()
+    if isinstance(value, pd.DataFrame):
+        is_named = value.columns.is_unique
+        return value.to_dict("records") if is_named else value.to_numpy(dtype=object).tolist()
+    way = _lists(value)
+    if way is not None:
+        return getattr(value, way)()
     return None if is_missing(value) else cell_text(value)
 
 

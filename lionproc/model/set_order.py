@@ -10,12 +10,18 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final
 
-from pydantic import RootModel
+from pydantic import RootModel, TypeAdapter
+
+from lionproc.model.core_parts import parts_within
 
 __all__ = ["in_order", "place_of"]
 
+_FIELDS: Final = frozenset(("model-fields", "dataclass-args"))
+_ALL: Final = "*"
 _PLAIN: Final = (dict, list)
 _MANY: Final = (list, tuple, set, frozenset, deque)
 
@@ -36,7 +42,8 @@ def in_order(value: object, written: Any) -> Any:
         [['a', 'b']]
     """
     if isinstance(value, RootModel):
-        return in_order(value.root, written)
+        is_coded = _ALL in _coded(_kind(value))
+        return in_order(_made(value, None) if is_coded else value.root, written)
     if type(value) in _PLAIN and value == written:  # with no set in it
         return written
     if isinstance(written, dict):
@@ -61,7 +68,7 @@ def place_of(member: object) -> str:
         member: Anything that may be in one.
     """
     if isinstance(member, frozenset):
-        return repr(sorted(map(place_of, member)))
+        return f"{{{','.join(sorted(map(place_of, member)))}}}"
     return repr(member)
 
 
@@ -74,8 +81,50 @@ def _parts(value: object, written: Mapping[str, object]) -> Mapping[str, object]
         names = [field.name for field in dataclasses.fields(value)]
     else:
         names = [*fields, *(getattr(value, "__pydantic_extra__", None) or ())]
+    coded = _coded(_kind(value)) if fields else frozenset()
     parts = {}
     for name in names:
-        alias = getattr(fields.get(name), "serialization_alias", None)
-        parts[alias or name] = getattr(value, name, None)
+        if name not in coded:
+            alias = getattr(fields.get(name), "serialization_alias", None)
+            parts[alias or name] = getattr(value, name, None)
+    if coded:
+        made = _made(value, None if _ALL in coded else set(coded))
+        parts |= made if isinstance(made, dict) else {}
     return parts
+
+
+def _made(value: object, fields: set[str] | None) -> object:
+    """What code of a type's own makes of its fields, where its sets are still sets."""
+    with suppress(Exception):  # it is anybody's, and sets of what has no hash are none
+        return _adapter(_kind(value)).dump_python(
+            value, include=fields, by_alias=True, warnings="none"
+        )
+    return None
+
+
+def _kind(value: Any) -> Any:
+    return type(value)  # mypy takes no type for hashable
+
+
+@lru_cache(256)
+def _adapter(kind: Any) -> TypeAdapter[object]:
+    return TypeAdapter(kind)
+
+
+@lru_cache(256)
+def _coded(kind: Any) -> frozenset[str]:
+    """The fields that code of a type's own makes or writes, which may sort them; `_ALL` for all."""
+    parts = parts_within(_adapter(kind).core_schema)
+    own = [part for part in parts if part.get("cls") is kind]
+    if any("serialization" in part for part in own):
+        return frozenset((_ALL,))
+    within = [part for each in own for part in parts_within(each)]
+    fields: Any = next((part["fields"] for part in within if part.get("type") in _FIELDS), {})
+    named = fields.items() if isinstance(fields, dict) else ((f["name"], f) for f in fields)
+    written = {
+        name
+        for name, field in named
+        if any("serialization" in part for part in parts_within(field))
+    }
+    made = getattr(getattr(kind, "__pydantic_decorators__", None), "computed_fields", {})
+    return frozenset((*written, *made))

@@ -17,6 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from lionproc.errors import SchemaError
+from lionproc.model.ordered_schema import OrderedSchema
 from lionproc.model.references import References, circular
 from lionproc.schema_sample import CLOCK, NAIVE_INSTANT
 
@@ -189,7 +190,7 @@ class ShapeSchema(GenerateJsonSchema):
         return {"type": "string", "format": "x-naive-date-time" if naive else "date-time"}
 
 
-class AskedSchema(GenerateJsonSchema):
+class AskedSchema(OrderedSchema):
     """pydantic's JSON Schema as a model is asked for it.
 
     The formats of JSON Schema for times want an offset, which these types refuse: a server that

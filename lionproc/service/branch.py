@@ -20,7 +20,7 @@ from lionproc.model.model import Model
 from lionproc.model.own_copy import own_answer
 from lionproc.service.composed_session import session_of
 from lionproc.service.records import LARGEST, SPARE, write_whole, written
-from lionproc.service.session import session_model
+from lionproc.service.session_model import session_model
 
 log = logging.getLogger("lionproc.service")
 T = TypeVar("T")

@@ -20,7 +20,8 @@ from lionproc.model.connection import Connection
 from lionproc.model.model import Model
 from lionproc.model.steps import Outcome, own_keys
 from lionproc.model.wire import mask_together
-from lionproc.service.session import ModelCopy, Session
+from lionproc.service.session import Session
+from lionproc.service.session_model import ModelCopy
 
 __all__ = ["ComposedSession", "made_session", "session_of"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -187,12 +188,21 @@ class JobStore(Generic[J, T]):
         Yields:
             Its record; None where it is run already, here or by a living process, or cannot be used.
         """
-        record = await asyncio.to_thread(self._take, job_id, again=again)
+        taking = asyncio.ensure_future(asyncio.to_thread(self._take, job_id, again=again))
+        try:
+            record = await asyncio.shield(taking)
+        except asyncio.CancelledError:  # its thread goes on, and nobody would give it back
+            taking.add_done_callback(partial(self._give_back, job_id))
+            raise
         try:
             yield record
         finally:
             if record is not None:
                 self._taken.discard(job_id)
+
+    def _give_back(self, job_id: str, taking: asyncio.Future[J | None]) -> None:
+        if not (taking.cancelled() or taking.exception()) and taking.result() is not None:
+            self._taken.discard(job_id)
 
     def _take(self, job_id: str, *, again: bool) -> J | None:
         with self._lease.alone():

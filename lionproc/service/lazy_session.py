@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from lionproc.errors import ModelError
 from lionproc.model.model import Model
-from lionproc.service.session import Session, session_model
+from lionproc.service.session import Session
+from lionproc.service.session_model import session_model
 
 
 class LazySession:

@@ -15,6 +15,7 @@ from lionproc.model.annotation import label_of
 from lionproc.model.as_json import plain
 from lionproc.model.excerpt import shown
 from lionproc.model.made_type import made_like, made_of
+from lionproc.model.ordered_schema import OrderedSchema
 
 __all__ = ["RecordedType", "recorded"]
 
@@ -95,6 +96,6 @@ def _recorded_type(schema: Any, spelt: str) -> dict[str, object]:  # noqa: ARG00
 
     By their spelling too: for Python `Literal["a", "b"]` is `Literal["b", "a"]`, for a model not.
     """
-    written = plain(TypeAdapter(schema).json_schema())
+    written = plain(TypeAdapter(schema).json_schema(schema_generator=OrderedSchema))
     kind = {"label": label_of(schema), "read_alike": made_like(schema, written)}
     return {"schema": written, "type": kind}

@@ -7,16 +7,13 @@ import atexit
 import contextlib
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.forked import in_forked_child, leave_behind
-from lionproc.engine.journal import Journal
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Event
@@ -26,27 +23,14 @@ from lionproc.model.answer import Answer
 from lionproc.model.as_json import to_json
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.connection import Connection
-from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
+from lionproc.model.defaults import default
 from lionproc.model.model import Model
 from lionproc.model.wire import Wire, mask_together
 from lionproc.service.builders import Builders, made_meanwhile
+from lionproc.service.resources import Resources, all_closed, close_unused, to_its_end
 
 log = logging.getLogger("lionproc.service")
 CLOSED = "It was closed meanwhile: resume() goes on."
-
-
-@dataclass(slots=True)
-class _Resources:
-    """What a session has open. Kept apart from it, so that it can be closed once that is gone."""
-
-    wire: Wire | None = None
-    journal: Journal | None = None
-
-    def take(self) -> _Resources:
-        """What is open, for the caller to close; nothing is left here."""
-        taken = _Resources(self.wire, self.journal)
-        self.wire = self.journal = None
-        return taken
 
 
 class Session:
@@ -96,8 +80,8 @@ class Session:
         self._connection: Connection | None = None
         self._builders = Builders()
         self._by_answer = Builders()  # by the id of the answer type
-        self._resources = _Resources()
-        weakref.finalize(self, _close_unused, self._resources).atexit = False
+        self._resources = Resources(self.executor, owns_executor=self._owns_executor)
+        weakref.finalize(self, close_unused, self._resources).atexit = False
         _sessions.add(self)
 
     async def open(self) -> Connection:
@@ -121,9 +105,8 @@ class Session:
                 limits = default("limits", None)
                 if limits is not None:
                     connection.endpoint.limiter.limits = limits
-                if self._journal_path is not None and self.executor.journal is None:
-                    journal = await asyncio.to_thread(Journal.open, self._journal_path)
-                    self._resources.journal = self.executor.journal = journal
+                if self._journal_path is not None:
+                    await self._resources.open_journal(self._journal_path)
                 if self._owns_executor:
                     await self.executor.start()
                 self._connection = connection
@@ -281,18 +264,19 @@ class Session:
         return event
 
     async def close(self) -> None:
-        """Stop sending and close the connection, on the engine's loop. `revive` may follow."""
+        """Stop sending and close the connection, on the engine's loop. `revive` may follow.
+
+        Who gives up the wait ends it for nobody else.
+        """
         self._closed = True
+        await asyncio.shield(to_its_end(self._close()))
+
+    async def _close(self) -> None:
         async with self._opening:
-            if self._owns_executor:
-                await self.executor.dispatcher.halt(10.0)
+            await self._resources.close()
             self._connection = None
             self._builders.clear()
             self._by_answer.clear()
-            taken = self._resources.take()
-            if taken.journal is not None:
-                self.executor.journal = None
-            await _close_all(taken)
 
 
 def _unlimited() -> Limits:
@@ -302,14 +286,11 @@ def _unlimited() -> Limits:
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 _of_parent: weakref.WeakSet[Session] = weakref.WeakSet()  # of a forked child
-_lock = threading.Lock()
 
 
 @in_forked_child
 def _forked() -> None:
     """In a forked child: what was opened is the parent's, and is neither used nor closed here."""
-    global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
     for session in _sessions:
         if session._connection is not None or session._opening.locked():
             _of_parent.add(session)
@@ -318,83 +299,19 @@ def _forked() -> None:
             session._opening = asyncio.Lock()
     for session in _of_parent:
         _sessions.discard(session)
-    _closing.clear()
-
-
-def session_model(given: Model | str | None = None) -> Model:
-    """The model of an argument, or the configured one; equal names give the same object.
-
-    Raises:
-        ModelError: No model was given, configured or set in the environment.
-    """
-    chosen = default("model", given, os.environ.get(MODEL_VARIABLE, "").strip() or None)
-    if not isinstance(chosen, str):
-        return default_model(given)
-    model = Model.of(chosen)
-    variables = (model.settings.key_variable or "", "OPENAI_BASE_URL")
-    known = hash((chosen, *(os.environ.get(name) for name in variables)))
-    with _lock:
-        return _models_by_name.setdefault(known, model)
-
-
-_models_by_name: dict[int, Model] = {}
-
-
-class ModelCopy(Model):
-    """A copy of a model: a session that held the model itself would keep it alive for ever."""
-
-    @classmethod
-    def of(cls, model: Model | str) -> ModelCopy:
-        """A copy of this one."""
-        other = cls.__new__(cls)
-        other.__dict__.update(Model.of(model).__dict__)
-        return other
-
-
-def _close_unused(resources: _Resources) -> None:
-    """Close what a session had open that is gone, on the engine's loop."""
-    taken = resources.take()
-    if taken.wire is None and taken.journal is None:
-        return
-    with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
-        loop = engine_loop.get()
-        loop.call_soon_threadsafe(lambda: _closing.add(loop.create_task(_close_all(taken))))
-
-
-_closing: set[asyncio.Task[None]] = set()
-
-
-async def _close_all(resources: _Resources) -> None:
-    task = asyncio.current_task()
-    try:
-        if resources.wire is not None:
-            await resources.wire.close()
-        if resources.journal is not None:
-            with contextlib.suppress(RuntimeError):  # at exit no thread can be started,
-                await asyncio.to_thread(resources.journal.close)  # and journals close themselves
-    finally:
-        if task is not None:
-            _closing.discard(task)
 
 
 def _at_exit() -> None:
     """Close what a script left open."""
     for session in list(_sessions):
-        wire = session._resources.take().wire  # journals close themselves
+        wire = session._resources.take()[0]  # journals close themselves
         if wire is not None:
             with contextlib.suppress(Exception):
                 engine_loop.submit(_closed(wire)).result(2.0)
     with contextlib.suppress(Exception):
-        engine_loop.submit(_all_closed()).result(3.0)
+        engine_loop.submit(all_closed()).result(3.0)
 
 
 async def _closed(wire: Wire) -> None:
     await wire.close()
     await asyncio.sleep(0.01)  # the loop's callbacks close the connections
-
-
-async def _all_closed() -> None:
-    """Wait until what unused sessions had open is closed."""
-    if _closing:
-        await asyncio.wait(set(_closing), timeout=2.0)
-        await asyncio.sleep(0.01)

@@ -1,3 +1,4 @@
+import array
 import asyncio
 import dataclasses
 import datetime as dt
@@ -5,6 +6,7 @@ import decimal
 import enum
 import functools
 import io
+import json
 import re
 import threading
 import uuid
@@ -15,10 +17,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import orjson
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+import lionproc as lp
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.portions import Portions
 from lionproc.frame.prompt import MISSING, Prompt, cell_text, is_missing, placeholder
@@ -296,6 +301,51 @@ class Shade(str, enum.Enum):  # noqa: UP042  (its str() is not its value, unlike
 def test_a_cell_becomes_the_text_a_person_would_write(cell, text):
     assert cell_text(cell) == text
     assert ask("{a}.", ["a"], cell) == f"{text}."
+
+
+LONG = list(range(2_000))
+WRITTEN = json.dumps(LONG, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("cell", [
+    np.array(LONG), pd.Series(LONG), pd.Index(LONG), pd.array(LONG, dtype="Int64"),
+    pd.array(LONG, dtype="int64[pyarrow]"), pd.Categorical(LONG), pa.array(LONG),
+    pa.chunked_array([LONG]), array.array("l", LONG), pl.Series(LONG),
+], ids=lambda cell: f"{type(cell).__module__}.{type(cell).__name__}")  # fmt: skip
+def test_of_an_array_nothing_is_left_out_whoever_made_it(cell):
+    assert cell_text(cell) == WRITTEN
+    assert cell_text([cell]) == f"[{WRITTEN}]"
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pa.table, pl.DataFrame])
+def test_of_a_table_nothing_is_left_out(make):
+    assert json.loads(cell_text(make({"a": LONG}))) == [{"a": number} for number in LONG]
+
+
+def test_cells_that_are_what_groupby_makes_of_a_column_are_shown_whole(server):
+    said = [f"message {number}" for number in range(300)]
+    frame = pd.DataFrame({"user": ["a"] * 150 + ["b"] * 150, "said": said})
+    grouped = frame.groupby("user")["said"].unique().reset_index()
+    model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+    grouped.llm.process("{said}", "a", model=model)
+    shown = [json.loads(sent.body["messages"][-1]["content"]) for sent in server.requests]
+    assert sorted(shown) == sorted([said[:150], said[150:]])
+
+
+def test_a_table_with_columns_of_one_name_is_shown_row_by_row():
+    assert cell_text(pd.DataFrame([[1, 2]], columns=["a", "a"])) == "[[1,2]]"
+
+
+def test_what_is_called_like_an_array_and_is_none_is_what_it_prints():
+    class Basket:
+        def tolist(self):
+            raise AssertionError("nobody asked for it")
+
+        def __str__(self):
+            return "two apples"
+
+    assert cell_text(Basket()) == "two apples"
+    assert (cell_text(np.bool_(True)), cell_text(np.int64(3))) == ("True", "3")
 
 
 def test_categories_are_shown_by_value():

@@ -5,6 +5,7 @@ import datetime as dt
 import enum
 import io
 import itertools
+import json
 import random
 import re
 import zipfile
@@ -433,3 +434,13 @@ def test_an_index_of_several_levels_is_made_safe_without_telling_its_rows_apart(
     assert read.iloc[:, 0].tolist()[0] == "'=a"
     assert read.iloc[:, 1].tolist() == ["1" + "0" * 17, "2", "2", "3"]
     assert frame.index.equals(index)
+
+
+@pytest.mark.parametrize("cell", [
+    np.arange(1_500), pd.Series(range(1_500)), pd.array(range(1_500), dtype="Int64"),
+], ids=["numpy", "a series", "pandas"])  # fmt: skip
+@pytest.mark.parametrize("name", ["out.csv", "out.xlsx"])
+def test_of_an_array_in_a_cell_nothing_is_left_out(tmp_path, name, cell):
+    frame = pd.DataFrame({"cell": pd.Series([cell, None], dtype=object)})
+    write = frame.llm.to_csv if name.endswith("csv") else frame.llm.to_excel
+    assert json.loads(written(write(tmp_path / name, index=False))[1]) == list(range(1_500))

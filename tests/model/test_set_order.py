@@ -7,17 +7,21 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import pydantic.dataclasses
 import pytest
 
-from lionproc.model.set_order import in_order
+from lionproc.model.set_order import in_order, place_of
 from lionproc.testing import Server
 
 LETTERS = "abcdefgh"
 ORDERED = list(LETTERS)
+
+
+def sorted_by_length(tags: set[str]) -> list[str]:
+    return sorted(tags, key=lambda tag: (len(tag), tag))
 
 
 class Tags(pydantic.BaseModel):
@@ -36,10 +40,46 @@ class Named(pydantic.BaseModel):
 
 class Told(pydantic.BaseModel):
     tags: set[str]
+    inner: list[set[str]] = []
+    more: Annotated[set[str] | None, pydantic.PlainSerializer(sorted_by_length)] = None
 
     @pydantic.field_serializer("tags")
     def _count(self, tags: set[str]) -> list[int]:
-        return [len(tags), 0, 1]
+        return [2, len(tags), *range(3, 3 + len(tags) - 2)]
+
+
+class Made(pydantic.BaseModel):
+    text: str
+
+    @pydantic.computed_field(alias="of it")
+    @property
+    def letters(self) -> set[str]:
+        return set(self.text)
+
+    @pydantic.field_serializer("text")
+    def _letters(self, text: str) -> frozenset[str]:
+        return frozenset(text)
+
+
+class Whole(pydantic.BaseModel):
+    tags: set[str]
+
+    @pydantic.model_serializer
+    def _whole(self) -> dict[str, Any]:
+        return {"tags": sorted_by_length(self.tags)}
+
+
+class Root(pydantic.RootModel[set[str]]):
+    @pydantic.model_serializer
+    def _root(self) -> list[str]:
+        return sorted_by_length(self.root)
+
+
+class Tree(pydantic.BaseModel):
+    """One that refers to itself."""
+
+    tags: set[str]
+    parts: list["Tree"] = []
 
 
 @pydantic.dataclasses.dataclass
@@ -56,7 +96,17 @@ TAGS = set(LETTERS)
 WRITTEN = [
     (Tags(tags=TAGS), {"tags": ORDERED}),
     (Named(**{"Tags of it": TAGS, "more": TAGS}), {"Tags of it": ORDERED, "more": ORDERED, "longest": "a"}),
-    (Told(tags=TAGS), {"tags": [8, 0, 1]}),
+    (
+        Told(tags=TAGS, inner=[TAGS], more={"aa", "b"}),
+        {"tags": [2, 8, 3, 4, 5, 6, 7, 8], "inner": [ORDERED], "more": ["b", "aa"]},
+    ),
+    (Made(text=LETTERS), {"text": ORDERED, "of it": ORDERED}),
+    (Whole(tags={"aa", "b"}), {"tags": ["b", "aa"]}),
+    (Root({"aa", "b"}), ["b", "aa"]),
+    (
+        Tree(tags=TAGS, parts=[Tree(tags=TAGS)]),
+        {"tags": ORDERED, "parts": [{"tags": ORDERED, "parts": []}]},
+    ),
     (Data(tags=TAGS), {"t": ORDERED}),
     (Plain(tags=TAGS), {"tags": ORDERED}),
     (pydantic.RootModel[set[str]](TAGS), ORDERED),
@@ -72,6 +122,54 @@ WRITTEN = [
 def test_a_set_is_sorted_wherever_it_is_and_nothing_else_is(value, written):
     dumped = pydantic.TypeAdapter(Any).dump_python(value, mode="json", by_alias=True)
     assert in_order(value, dumped) == written
+
+
+def test_sets_in_many_sets_are_sorted_by_texts_no_longer_than_they_are():
+    deep = frozenset({"a", "b"})
+    for _ in range(200):
+        deep = frozenset({deep, "c"})
+    assert len(place_of(deep)) < 2_000
+
+
+SCHEMA = """
+import dataclasses, hashlib, json
+from typing import Annotated
+import pydantic
+from lionproc.model.answer import Answer
+from lionproc.service.recorded_type import recorded
+
+class Inner(pydantic.BaseModel):
+    tags: set[str] = set("abcdefgh")
+
+@pydantic.dataclasses.dataclass
+class Data:
+    tags: Annotated[set[str], pydantic.Field(examples=[set("abcdefgh")])]
+
+class Outer(pydantic.BaseModel):
+    allowed: dict[str, set[str]] = {"en": set("abcdefgh")}
+    inner: Inner = Inner()
+    many: list[set[str]] = [set("abcdefgh")]
+    topics: set[str] = pydantic.Field(examples=[set("abcdefgh")], alias="Topics")
+    data: Data
+    scores: dict[str, float]
+
+print(json.dumps([Answer.of(Outer).json_schema, recorded(Outer)]))
+"""
+
+
+def test_the_schema_of_a_type_is_the_same_in_every_process():
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", SCHEMA],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    (said,) = told
+    assert said.count(json.dumps(ORDERED)) == 12
 
 
 NOTEBOOK = """

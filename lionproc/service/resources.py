@@ -1,0 +1,134 @@
+"""What a session has open, and how it is closed: by whoever uses it, or when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import weakref
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from lionproc.engine import loop as engine_loop
+from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.forked import in_forked_child
+from lionproc.engine.journal import Journal
+from lionproc.engine.journal_path import real_path
+from lionproc.model.wire import Wire
+
+__all__ = ["Resources", "all_closed", "close_unused", "to_its_end"]
+
+log = logging.getLogger("lionproc.service")
+GRACE_S: Final = 10.0  # in which what is in flight may still come back
+# How many sessions keep replies in a journal that they gave to an executor.
+_users: weakref.WeakKeyDictionary[RateLimitedAPIExecutor, int] = weakref.WeakKeyDictionary()
+_closing: set[asyncio.Task[None]] = set()
+
+
+class Resources:
+    """Kept apart from the session, so that they can be closed once that is gone. On the engine's loop.
+
+    Args:
+        executor: What sends.
+        owns_executor: Whether nobody else sends through it.
+
+    Attributes:
+        wire: The connection, None where there is none.
+    """
+
+    def __init__(self, executor: RateLimitedAPIExecutor, *, owns_executor: bool) -> None:
+        self.wire: Wire | None = None
+        self._executor = executor
+        self._owns_executor = owns_executor
+        self._journal: Journal | None = None
+
+    @property
+    def are_open(self) -> bool:
+        """Whether there is anything to close."""
+        return self.wire is not None or self._journal is not None
+
+    async def open_journal(self, path: str | os.PathLike[str]) -> None:
+        """Keep replies, unless the executor came with a journal of its own.
+
+        What another session has given to an executor that they share is held open by both.
+
+        Args:
+            path: The file.
+
+        Raises:
+            JournalError: It cannot be opened.
+        """
+        kept = self._executor.journal
+        if kept is not None and self._executor not in _users:
+            return
+        if kept is not None and kept.path != real_path(path):
+            log.warning(
+                "replies are kept in %s, for another service has given that journal to the executor that "
+                "they share; %s is not used. Give the executor a journal of its own, or each service its "
+                "own executor.",
+                kept.path,
+                os.fspath(path),
+            )
+        journal = await asyncio.to_thread(Journal.open, path if kept is None else kept.path)
+        self._journal = self._executor.journal = journal
+        _users[self._executor] = _users.get(self._executor, 0) + 1
+
+    def take(self) -> tuple[Wire | None, Journal | None]:
+        """What is open, for the caller to close; nothing is left here."""
+        taken = self.wire, self._journal
+        self.wire = self._journal = None
+        return taken
+
+    async def close(self) -> None:
+        """Close what is open, once what is in flight has come back and is kept."""
+        if self._owns_executor:
+            await self._executor.dispatcher.halt(GRACE_S)
+        wire, journal = self.take()
+        if journal is not None:
+            _users[self._executor] -= 1
+            if not _users[self._executor]:
+                del _users[self._executor]
+                self._executor.journal = None
+        if wire is not None:
+            await wire.close()
+        if journal is not None:
+            with contextlib.suppress(RuntimeError):  # at exit no thread can be started,
+                await asyncio.to_thread(journal.close)  # and journals close themselves
+
+
+def close_unused(resources: Resources) -> None:
+    """Close what a session had open that is gone.
+
+    Args:
+        resources: What it had.
+    """
+    if resources.are_open:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
+            engine_loop.get().call_soon_threadsafe(lambda: to_its_end(resources.close()))
+
+
+def to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Begin to close something, which goes on whoever gives up the wait.
+
+    Args:
+        work: What closes it.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+    return task
+
+
+async def all_closed() -> None:
+    """Wait until what unused sessions had open is closed."""
+    if _closing:
+        await asyncio.wait(set(_closing), timeout=2.0)
+        await asyncio.sleep(0.01)  # the loop's callbacks close the connections
+
+
+@in_forked_child
+def _forked() -> None:
+    """In a forked child: what is open is the parent's."""
+    _closing.clear()
+    _users.clear()

@@ -1,0 +1,145 @@
+"""Journals and connections that several services have in common, or that are closed at odd moments."""
+
+import asyncio
+import gc
+import logging
+import threading
+from pathlib import Path
+
+import lionproc as lp
+from lionproc.service.job_store import JobStore
+
+
+def service(name, model, **options):
+    usual = {"requests_per_minute": None, "max_tokens": None, "model": model}
+    return lp.ProcessingService(name, name, **{**usual, **options})
+
+
+async def until(holds):
+    while not holds():  # noqa: ASYNC110  (what it looks at rings no bell)
+        await asyncio.sleep(0)
+
+
+async def test_services_over_one_journal_that_ask_the_same_at_one_moment_pay_once(server, model):
+    several = [service(str(n), model, journal="j.sqlite") for n in range(4)]
+    server.hold()
+    asked = [asyncio.create_task(each.process_data({"x": 1})) for each in several for _ in range(2)]
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight >= 1)
+
+    def are_all_under_way():
+        return sum(each.status_counts().get("processing", 0) for each in several) == len(asked)
+
+    await until(are_all_under_way)
+    server.release()
+    assert {told["result"] for told in await asyncio.gather(*asked)} == {
+        asked[0].result()["result"]
+    }
+    assert server.counters.total == 1
+    for each in several:
+        await each.close()
+
+
+async def test_who_shares_an_executor_keeps_replies_when_the_other_one_is_closed(
+    server, model, caplog
+):
+    executor = lp.RateLimitedAPIExecutor()
+    await executor.start()
+    first, second = (service(name, model, executor=executor) for name in ("first", "second"))
+    with caplog.at_level(logging.WARNING, logger="lionproc.service"):
+        await first.process_data({"x": 1})
+        await second.process_data({"x": 2})
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert "the executor that they share" in said[0]
+    await first.close()
+    for _ in range(2):
+        await second.process_data({"x": 2})
+        await second.process_data({"x": 3})
+    assert server.counters.total == 3
+    await second.close()
+    assert executor.journal is None
+    await executor.stop()
+
+
+async def test_an_executor_that_came_with_a_journal_has_it_when_all_are_closed(server, model):
+    with lp.engine.journal.Journal.open(Path("own.sqlite")) as journal:
+        executor = lp.RateLimitedAPIExecutor(journal=journal)
+        async with executor:
+            for name in ("first", "second"):
+                one = service(name, model, executor=executor)
+                await one.process_data({"x": 1})
+                await one.close()
+                assert executor.journal is journal
+    assert server.counters.total == 1
+
+
+async def test_what_is_in_flight_when_its_batch_is_let_go_comes_back_and_is_kept(server, model):
+    items = [{"n": n} for n in range(30)]
+    how = {"requests_per_minute": None, "max_tokens": None, "model": model}
+    server.hold()
+    processor = lp.BatchProcessor("B", "batches", 8, **how)
+    task = asyncio.create_task(processor.process_batch(items))
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 8)
+    task.cancel()
+    await asyncio.wait([task])
+    del task, processor
+    server.release()
+    again = lp.BatchProcessor("B", "batches", 8, **how)
+    told = []
+    while not told:  # the one that was let go has it until what it sent has come back
+        gc.collect()
+        told = await again.resume()
+    assert [each["failed"] for each in told] == [0]
+    assert server.counters.total == 30
+    await again.close()
+
+
+async def test_a_close_that_is_given_up_goes_on_and_the_service_can_be_used_again(server, model):
+    one = service("one", model, concurrency=2)
+    server.hold()
+    asked = [asyncio.create_task(one.process_data({"x": n})) for n in range(4)]
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 2)
+    closing = asyncio.create_task(one.close())
+    await until(lambda: one.executor.dispatcher.permission.stopping)
+    closing.cancel()
+    await asyncio.wait([closing])
+    server.release()
+    told = [each["status"] for each in await asyncio.gather(*asked)]
+    assert told.count("success") == 2
+    again = await one.resume()
+    assert [each["status"] for each in again] == ["success"] * 2
+    assert (await one.process_data({"x": 9}))["status"] == "success"
+    assert server.counters.total == 5
+    await one.close()
+
+
+async def test_a_batch_that_is_taken_when_its_resumption_is_given_up_is_given_back(
+    server, model, monkeypatch
+):
+    how = {"requests_per_minute": None, "max_tokens": None, "model": model}
+    processor = lp.BatchProcessor("B", "batches", 8, **how)
+    server.hold()
+    task = asyncio.create_task(processor.process_batch([{"n": 1}]))
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+    task.cancel()
+    await asyncio.wait([task])
+    server.release()
+    begun, goes_on, take = threading.Event(), threading.Event(), JobStore._take
+
+    def slowly(self, *args, **options):
+        begun.set()
+        goes_on.wait(20)
+        return take(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobStore, "_take", slowly)
+        resuming = asyncio.create_task(processor.resume())
+        await asyncio.to_thread(begun.wait, 20)
+        resuming.cancel()
+        await asyncio.wait([resuming])
+        goes_on.set()
+    told = []
+    while not told:
+        told = await processor.resume()
+    assert [each["failed"] for each in told] == [0]
+    await processor.close()
