@@ -67,9 +67,31 @@ def place_of(member: object) -> str:
     Args:
         member: Anything that may be in one.
     """
-    if isinstance(member, frozenset):
-        return f"{{{','.join(sorted(map(place_of, member)))}}}"
+    if _holds_sets(member):  # which Python prints in the order of the process
+        with suppress(Exception):  # of code of a type's own
+            written = _adapter(_kind(member)).dump_python(member, mode="json", warnings="none")
+            return repr(in_order(member, written))
     return repr(member)
+
+
+def _holds_sets(member: object) -> bool:
+    if isinstance(member, set | frozenset):
+        return True
+    if isinstance(member, tuple | list):
+        return any(map(_holds_sets, member))
+    if isinstance(member, Mapping):
+        return any(map(_holds_sets, member.values()))
+    return any(_holds_sets(getattr(member, name, None)) for name in _names(member))
+
+
+def _names(value: object) -> list[str]:
+    """The fields of a model or a dataclass."""
+    if isinstance(value, type):
+        return []
+    if dataclasses.is_dataclass(value):
+        return [field.name for field in dataclasses.fields(value)]
+    fields = getattr(type(value), "__pydantic_fields__", ())
+    return [*fields, *(getattr(value, "__pydantic_extra__", None) or ())]
 
 
 def _parts(value: object, written: Mapping[str, object]) -> Mapping[str, object]:
@@ -77,13 +99,9 @@ def _parts(value: object, written: Mapping[str, object]) -> Mapping[str, object]
     if isinstance(value, Mapping):
         return dict(zip(written, value.values(), strict=True)) if len(value) == len(written) else {}
     fields = getattr(type(value), "__pydantic_fields__", {})
-    if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value)]
-    else:
-        names = [*fields, *(getattr(value, "__pydantic_extra__", None) or ())]
     coded = _coded(_kind(value)) if fields else frozenset()
     parts = {}
-    for name in names:
+    for name in _names(value):
         if name not in coded:
             alias = getattr(fields.get(name), "serialization_alias", None)
             parts[alias or name] = getattr(value, name, None)

@@ -131,6 +131,20 @@ def test_sets_in_many_sets_are_sorted_by_texts_no_longer_than_they_are():
     assert len(place_of(deep)) < 2_000
 
 
+def said(code: str) -> set[str]:
+    """What several processes say, each of which has sets of texts in an order of its own."""
+    return {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3", "4")
+    }
+
+
 SCHEMA = """
 import dataclasses, hashlib, json
 from typing import Annotated
@@ -158,18 +172,29 @@ print(json.dumps([Answer.of(Outer).json_schema, recorded(Outer)]))
 
 
 def test_the_schema_of_a_type_is_the_same_in_every_process():
-    told = {
-        subprocess.run(
-            [sys.executable, "-c", SCHEMA],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2", "3")
-    }
-    (said,) = told
-    assert said.count(json.dumps(ORDERED)) == 12
+    (schema,) = said(SCHEMA)
+    assert schema.count(json.dumps(ORDERED)) == 12
+
+
+FROZEN = """
+import dataclasses, pydantic
+from lionproc.model.as_json import to_json
+
+class Model(pydantic.BaseModel):
+    model_config = {"frozen": True}
+    tags: frozenset[str]
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Data:
+    tags: frozenset[str]
+
+words = [frozenset("abcd"), frozenset("efgh"), frozenset("ijkl")]
+print(to_json([set(map(kind, words)) for kind in (lambda tags: Model(tags=tags), Data, lambda tags: (tags, 1))]))
+"""
+
+
+def test_members_of_a_set_that_have_sets_in_them_have_one_order_in_every_process():
+    assert len(said(FROZEN)) == 1
 
 
 NOTEBOOK = """
