@@ -24,6 +24,7 @@ from lionproc.errors import ColumnError, SaveError
 from lionproc.frame.arrow_extension import register, to_table
 from lionproc.frame.arrow_fields import check_cells, check_names
 from lionproc.frame.assemble import place_in
+from lionproc.frame.cell import is_array
 from lionproc.frame.kept_labels import KEPT_LABELS, kept_labels
 from lionproc.frame.notes import FACTS
 from lionproc.frame.own_file import NO_MARK, OWN, make_own
@@ -120,6 +121,8 @@ def _blame(frame: pd.DataFrame) -> str:
             dtype = str(values.dtype)
             is_deep = dtype.count("<") > _DEEP
             why = "is nested too deeply" if is_deep else f"holds {' and '.join(kinds)}"
+            if any(map(is_array, values.dropna())):  # as a text it would lack its middle
+                way_on = way_on.replace(".astype('string')", ".map(list)")
             return (
                 f"Column {name!r} ({dtype[:80]}) cannot be saved as parquet: it {why}. "
                 f"To save the result, {way_on}"
