@@ -258,6 +258,12 @@ def test_a_number_with_a_sign_goes_on_with_no_text_of_the_line_before(tmp_path, 
     assert pd.read_csv(path)["text" if where != "a header" else f"fine{end}"].notna().all()
 
 
+def test_a_number_with_a_sign_that_begins_the_second_line_of_a_header_is_quoted_too(tmp_path):
+    columns = pd.MultiIndex.from_tuples([("a;", -3), ("b;", "0+cmd|' /C calc'!A0;")])
+    path = pd.DataFrame([[1, 2]], columns=columns).llm.to_csv(tmp_path / "out.csv", index=False)
+    assert path.read_text().splitlines()[1].startswith('"-3",')
+
+
 def test_numbers_stand_bare_where_none_with_a_sign_is_first(tmp_path):
     df = pd.DataFrame({"n": [5, 2], "m": [-1, 1], "text": ["a", "b"]})
     path = df.llm.to_csv(tmp_path / "out.csv", index=False)

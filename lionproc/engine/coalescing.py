@@ -54,11 +54,14 @@ class Coalescing:
 
     def keep_in(self, journal: Journal | None) -> None:
         """From now on replies are kept in another journal, and those who ask over it are the peers."""
+        before, self._peers = self._peers, JournalPeers.of(journal)
+        if before is self._peers:
+            return
         for key, event in self._live.items():
-            if self._peers.asking.get(key) is event:
-                del self._peers.asking[key]
-        self._peers.leave(self)
-        self._peers = JournalPeers.of(journal)
+            if before.asking.get(key) is event:
+                del before.asking[key]
+                self._peers.asking.setdefault(key, event)
+        before.leave(self)
         self._peers.join(self)
 
     # -- in this executor -------------------------------------------------------------------

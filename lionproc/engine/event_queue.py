@@ -98,10 +98,13 @@ class EventQueue:
         if event is None:
             return None
         self._bytes -= event.size
+        self._call_producers()
+        return event
+
+    def _call_producers(self) -> None:
         waiting = len(self._new) + len(self._delayed)
         if waiting <= self._refill_at and self._bytes <= self._refill_at_bytes:
             self.room.set()
-        return event
 
     def _leaves(self, waiting: deque[Event]) -> Event | None:
         """Take the first one out, if what is out already leaves room for it."""
@@ -159,6 +162,7 @@ class EventQueue:
             return False
         self._bytes -= event.size
         self._again.append(event)
+        self._call_producers()
         return True
 
     def set_deadline(self, event: Event, at: float) -> None:

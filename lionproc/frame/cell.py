@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from enum import Enum
 from inspect import isroutine
@@ -20,7 +21,16 @@ import pandas as pd
 from lionproc.errors import PromptError, pass_on_interrupt
 from lionproc.model.set_order import place_of
 
-__all__ = ["cell_text", "is_array", "is_huge", "is_missing", "label_text", "printed", "sound"]
+__all__ = [
+    "cell_text",
+    "is_array",
+    "is_huge",
+    "is_missing",
+    "label_text",
+    "printed",
+    "printed_whole",
+    "sound",
+]
 
 
 _PRINTED: Final = frozenset({int, float, bool, complex, Decimal})
@@ -130,6 +140,18 @@ def printed(value: object) -> str:
     return str(Decimal(value) if is_huge(value) else value)  # type: ignore[arg-type]
 
 
+def printed_whole(value: object) -> str:
+    """As `printed`, but of an array or a table all, as a prompt has it, if that is text.
+
+    Args:
+        value: Anything.
+    """
+    if is_array(value):
+        with suppress(PromptError):  # of bytes that are no text, say
+            return cell_text(value)
+    return printed(value)
+
+
 def is_huge(value: object) -> bool:
     """Whether it is a whole number of so many digits that Python may not print it.
 
@@ -212,10 +234,8 @@ def _as_json(value: object) -> str:
 
 
 def _part(value: object) -> Any:
-    if isinstance(value, np.ndarray):
-        if value.dtype in _SHORT_FLOATS:  # 1.1 of 32 bits is 1.1, and not 1.100000023841858
-            value = value.astype(str).astype(float)
-        return list(value) if value.dtype.kind in "mM" else value.tolist()
+    if is_array(value):
+        return _listed(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (set, frozenset)):
@@ -226,13 +246,44 @@ def _part(value: object) -> Any:
         return float(str(value))
     if isinstance(value, np.generic) and value.dtype.kind not in "mM":
         return value.item()
-    if isinstance(value, pd.DataFrame):
-        is_named = value.columns.is_unique
-        return value.to_dict("records") if is_named else value.to_numpy(dtype=object).tolist()
-    way = _lists(value)
-    if way is not None:
-        return getattr(value, way)()
     return None if is_missing(value) else cell_text(value)
+
+
+def _listed(value: Any) -> object:
+    if isinstance(value, np.ndarray):
+        if value.dtype in _SHORT_FLOATS:  # 1.1 of 32 bits is 1.1, and not 1.100000023841858
+            value = value.astype(str).astype(float)
+        return list(value) if value.dtype.kind in "mM" else value.tolist()
+    if isinstance(value, pd.DataFrame):
+        return _of_table(value)
+    if isinstance(value, pd.Series):
+        return _labelled(value.index, _values(value))
+    return _values(value) if isinstance(value, _PANDAS) else getattr(value, _lists(value) or "")()
+
+
+def _values(column: Any) -> list[Any]:
+    is_short = isinstance(column.dtype, np.dtype) and column.dtype in _SHORT_FLOATS
+    values: Any = _listed(np.asarray(column)) if is_short else column.tolist()
+    return list(values)
+
+
+def _of_table(table: pd.DataFrame) -> object:
+    columns = [_values(table.iloc[:, place]) for place in range(table.shape[1])]
+    rows = zip(*columns, strict=True) if columns else [()] * len(table)
+    return _labelled(table.index, [_named(table.columns, row) for row in rows])
+
+
+def _labelled(index: pd.Index[Any], rows: list[Any]) -> object:
+    """Rows under their labels, where these say more than how many there are."""
+    return rows if isinstance(index, pd.RangeIndex) else _named(index, rows)
+
+
+def _named(labels: pd.Index[Any], values: Sequence[Any]) -> object:
+    """Values by what their labels are as text; in pairs where two are one text."""
+    names = ["null" if is_missing(label) else cell_text(label) for label in labels]
+    if len(set(names)) == len(names):
+        return dict(zip(names, values, strict=True))
+    return [list(pair) for pair in zip(names, values, strict=True)]
 
 
 def label_text(label: object) -> str:

@@ -45,6 +45,11 @@ def quoting_of(frame: pd.DataFrame, options: Mapping[str, Any]) -> int:
         has_signs = _has_signs(frame.index.get_level_values(0))
     else:
         has_signs = bool(len(written.columns)) and _has_signs(written.iloc[:, 0])
+    labels = written.columns
+    if labels.nlevels > 1:  # a line of the file for each level
+        has_signs = has_signs or any(
+            map(_is_signed, labels[:1].to_flat_index()[0] if len(labels) else ())
+        )
     return csv.QUOTE_ALL if has_signs else csv.QUOTE_NONNUMERIC
 
 

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
-from lionproc.frame.cell import cell_text, is_array, is_huge, printed
+from lionproc.frame.cell import is_huge, printed, printed_whole
 from lionproc.frame.csv_quoting import quoting_of
 from lionproc.frame.dtypes import cells_of
 from lionproc.frame.formulas import NUMBER, Splitting, sign_of
@@ -95,7 +95,7 @@ def harmless(value: Any) -> object:
 
 def _text(value: object) -> str:
     try:
-        return cell_text(value) if is_array(value) else printed(value)
+        return printed_whole(value)
     except Exception as error:
         raise ColumnError(
             f"A cell is a {type(value).__name__} that has no text ({type(error).__name__}). Make it "

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import RootModel, TypeAdapter
 
-from lionproc.model.core_parts import parts_within
+from lionproc.model.core_parts import Part, parts_within
 
 __all__ = ["in_order", "place_of"]
 
@@ -24,6 +24,19 @@ _FIELDS: Final = frozenset(("model-fields", "dataclass-args"))
 _ALL: Final = "*"
 _PLAIN: Final = (dict, list)
 _MANY: Final = (list, tuple, set, frozenset, deque)
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+class _Coded(NamedTuple):
+    """What code of a type's own makes.
+
+    Attributes:
+        fields: The fields, or `_ALL`.
+        json_only: Those of them that it makes for JSON alone.
+    """
+
+    fields: frozenset[str]
+    json_only: frozenset[str]
 
 
 def in_order(value: object, written: Any) -> Any:
@@ -42,8 +55,10 @@ def in_order(value: object, written: Any) -> Any:
         [['a', 'b']]
     """
     if isinstance(value, RootModel):
-        is_coded = _ALL in _coded(_kind(value))
-        return in_order(_made(value, None) if is_coded else value.root, written)
+        coded = _coded(_kind(value))
+        if _ALL in coded.fields:
+            return written if coded.json_only else in_order(_made(value, None), written)
+        return in_order(value.root, written)
     if type(value) in _PLAIN and value == written:  # with no set in it
         return written
     if isinstance(written, dict):
@@ -99,14 +114,15 @@ def _parts(value: object, written: Mapping[str, object]) -> Mapping[str, object]
     if isinstance(value, Mapping):
         return dict(zip(written, value.values(), strict=True)) if len(value) == len(written) else {}
     fields = getattr(type(value), "__pydantic_fields__", {})
-    coded = _coded(_kind(value)) if fields else frozenset()
+    coded = _coded(_kind(value)) if fields else _Coded(_NONE, _NONE)
     parts = {}
     for name in _names(value):
-        if name not in coded:
+        if name not in coded.fields:
             alias = getattr(fields.get(name), "serialization_alias", None)
             parts[alias or name] = getattr(value, name, None)
-    if coded:
-        made = _made(value, None if _ALL in coded else set(coded))
+    known = coded.fields - coded.json_only
+    if known:
+        made = _made(value, None if _ALL in known else set(known))
         parts |= made if isinstance(made, dict) else {}
     return parts
 
@@ -130,19 +146,32 @@ def _adapter(kind: Any) -> TypeAdapter[object]:
 
 
 @lru_cache(256)
-def _coded(kind: Any) -> frozenset[str]:
-    """The fields that code of a type's own makes or writes, which may sort them; `_ALL` for all."""
+def _coded(kind: Any) -> _Coded:
+    """The fields that code of a type's own makes or writes, which may sort them, or make something else."""
     parts = parts_within(_adapter(kind).core_schema)
     own = [part for part in parts if part.get("cls") is kind]
-    if any("serialization" in part for part in own):
-        return frozenset((_ALL,))
+    whole = [part for part in own if "serialization" in part]
+    if whole:
+        return _Coded(
+            frozenset((_ALL,)), frozenset((_ALL,)) if any(map(_is_json_only, whole)) else _NONE
+        )
     within = [part for each in own for part in parts_within(each)]
     fields: Any = next((part["fields"] for part in within if part.get("type") in _FIELDS), {})
     named = fields.items() if isinstance(fields, dict) else ((f["name"], f) for f in fields)
     written = {
-        name
+        name: [part for part in parts_within(field) if "serialization" in part]
         for name, field in named
-        if any("serialization" in part for part in parts_within(field))
     }
     made = getattr(getattr(kind, "__pydantic_decorators__", None), "computed_fields", {})
-    return frozenset((*written, *made))
+    return _Coded(
+        frozenset((*(name for name, parts in written.items() if parts), *made)),
+        frozenset(name for name, parts in written.items() if any(map(_is_json_only, parts))),
+    )
+
+
+def _is_json_only(part: Part) -> bool:
+    """Whether what somebody's code makes of a field for JSON is known from JSON alone."""
+    how = part["serialization"]
+    code = str(getattr(how.get("function"), "__module__", "pydantic"))
+    is_somebodys = code.partition(".")[0] not in {"pydantic", "pydantic_core"}
+    return is_somebodys and ("json" in how.get("when_used", "") or bool(how.get("info_arg")))

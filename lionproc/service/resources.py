@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import weakref
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
 from lionproc.engine import loop as engine_loop
@@ -15,12 +16,15 @@ from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.forked import in_forked_child
 from lionproc.engine.journal import Journal
 from lionproc.engine.journal_path import real_path
+from lionproc.engine.request import Event
+from lionproc.errors import CallError, Kind
 from lionproc.model.wire import Wire
 
-__all__ = ["Resources", "all_closed", "close_unused", "to_its_end"]
+__all__ = ["CLOSED", "Resources", "all_closed", "close_unused", "to_its_end"]
 
 log = logging.getLogger("lionproc.service")
 GRACE_S: Final = 10.0  # in which what is in flight may still come back
+CLOSED: Final = "It was closed meanwhile: resume() goes on."
 # How many sessions keep replies in a journal that they gave to an executor.
 _users: weakref.WeakKeyDictionary[RateLimitedAPIExecutor, int] = weakref.WeakKeyDictionary()
 _closing: set[asyncio.Task[None]] = set()
@@ -42,6 +46,22 @@ class Resources:
         self._executor = executor
         self._owns_executor = owns_executor
         self._journal: Journal | None = None
+        self._asked: Counter[Event] = Counter()  # how often the session waits for each
+
+    @contextlib.contextmanager
+    def asking(self, event: Event) -> Iterator[None]:
+        """The session waits for an event.
+
+        Args:
+            event: Its own, or that of an equal request of somebody else.
+        """
+        self._asked[event] += 1
+        event.on_done(lambda: self._asked.__delitem__(event))
+        try:
+            yield
+        finally:
+            if event in self._asked:  # in flight, though the wait was given up
+                self._asked[event] -= 1
 
     @property
     def are_open(self) -> bool:
@@ -59,8 +79,12 @@ class Resources:
         Raises:
             JournalError: It cannot be opened.
         """
-        kept = self._executor.journal
-        if kept is not None and self._executor not in _users:
+        while (kept := self._executor.journal) is None or self._executor in _users:
+            journal = await asyncio.to_thread(Journal.open, path if kept is None else kept.path)
+            if self._executor.journal is kept:
+                break
+            await asyncio.to_thread(journal.close)  # another session was quicker
+        else:
             return
         if kept is not None and kept.path != real_path(path):
             log.warning(
@@ -70,7 +94,6 @@ class Resources:
                 kept.path,
                 os.fspath(path),
             )
-        journal = await asyncio.to_thread(Journal.open, path if kept is None else kept.path)
         self._journal = self._executor.journal = journal
         _users[self._executor] = _users.get(self._executor, 0) + 1
 
@@ -84,6 +107,8 @@ class Resources:
         """Close what is open, once what is in flight has come back and is kept."""
         if self._owns_executor:
             await self._executor.dispatcher.halt(GRACE_S)
+        else:
+            await self._come_back()
         wire, journal = self.take()
         if journal is not None:
             _users[self._executor] -= 1
@@ -95,6 +120,15 @@ class Resources:
         if journal is not None:
             with contextlib.suppress(RuntimeError):  # at exit no thread can be started,
                 await asyncio.to_thread(journal.close)  # and journals close themselves
+
+    async def _come_back(self) -> None:
+        """Take back what nobody else waits for, and wait for what is in flight."""
+        for event, count in list(self._asked.items()):
+            if event.claims <= count:
+                self._executor.dispatcher.withdraw(event, CallError(Kind.NOT_SENT, CLOSED))
+        waiting = [event._waiter() for event in self._asked]
+        if waiting:
+            await asyncio.wait(waiting, timeout=GRACE_S)
 
 
 def close_unused(resources: Resources) -> None:

@@ -27,10 +27,9 @@ from lionproc.model.defaults import default
 from lionproc.model.model import Model
 from lionproc.model.wire import Wire, mask_together
 from lionproc.service.builders import Builders, made_meanwhile
-from lionproc.service.resources import Resources, all_closed, close_unused, to_its_end
+from lionproc.service.resources import CLOSED, Resources, all_closed, close_unused, to_its_end
 
 log = logging.getLogger("lionproc.service")
-CLOSED = "It was closed meanwhile: resume() goes on."
 
 
 class Session:
@@ -259,7 +258,7 @@ class Session:
                 return event
         self._must_be_open()
         event = await executor._append(call, deadline_s, priority)
-        with contextlib.suppress(CallError):
+        with self._resources.asking(event), contextlib.suppress(CallError):
             await executor.settled(event)
         return event
 

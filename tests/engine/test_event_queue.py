@@ -263,3 +263,17 @@ def test_clearing_gives_all_that_waits_in_its_order_and_wakes_the_producers():
     assert queue.room.is_set()
     assert len(queue) == 0
     assert queue.next_moment is None
+
+
+def test_who_waits_for_room_is_called_when_what_was_delayed_is_due():
+    queue = queue_of(capacity=2)
+    late = [event("late"), event("later")]
+    for each in late:
+        queue.delay(each, 1.0)
+    queue.room.clear()
+    assert queue.is_full
+    queue.end_delay(late[0])
+    assert queue.room.is_set()
+    queue.room.clear()
+    assert queue.advance(1.0) == []
+    assert queue.room.is_set()

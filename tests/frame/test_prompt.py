@@ -317,6 +317,24 @@ def test_of_an_array_nothing_is_left_out_whoever_made_it(cell):
     assert cell_text([cell]) == f"[{WRITTEN}]"
 
 
+TABLE = pd.DataFrame({"n": [1, 2]}, index=["a", "b"])
+
+
+@pytest.mark.parametrize(("cell", "text"), [
+    (pd.Series(list("aba")).value_counts(), '{"a":2,"b":1}'),
+    (pd.Series([1, 2], index=["a", "a"]), '[["a",1],["a",2]]'),
+    (pd.Series([1], index=[None]), '{"null":1}'),
+    (TABLE, '{"a":{"n":1},"b":{"n":2}}'),
+    (TABLE.set_index("n", append=True).iloc[:1], '{"[\\"a\\",1]":{}}'),
+    (pd.DataFrame([[1, 2]], columns=[("a", 1), pd.Timestamp("2024")]), '[{"[\\"a\\",1]":1,"2024-01-01T00:00:00":2}]'),
+    (pd.Series([1.1], dtype="float32"), "[1.1]"),
+    (pd.DataFrame({"n": np.array([1.1], "float32")}), '[{"n":1.1}]'),
+    (pd.DataFrame(), "[]"),
+], ids=str)  # fmt: skip
+def test_labels_of_an_array_that_say_something_are_shown_with_it(cell, text):
+    assert cell_text(cell) == text
+
+
 @pytest.mark.parametrize("make", [pd.DataFrame, pa.table, pl.DataFrame])
 def test_of_a_table_nothing_is_left_out(make):
     assert json.loads(cell_text(make({"a": LONG}))) == [{"a": number} for number in LONG]
@@ -333,7 +351,7 @@ def test_cells_that_are_what_groupby_makes_of_a_column_are_shown_whole(server):
 
 
 def test_a_table_with_columns_of_one_name_is_shown_row_by_row():
-    assert cell_text(pd.DataFrame([[1, 2]], columns=["a", "a"])) == "[[1,2]]"
+    assert cell_text(pd.DataFrame([[1, 2]], columns=["a", "a"])) == '[[["a",1],["a",2]]]'
 
 
 def test_what_is_called_like_an_array_and_is_none_is_what_it_prints():

@@ -436,6 +436,14 @@ def test_an_index_of_several_levels_is_made_safe_without_telling_its_rows_apart(
     assert frame.index.equals(index)
 
 
+def test_an_array_that_is_no_text_is_written_as_it_prints(tmp_path):
+    cell = np.array([b"\xff", 1], dtype=object)
+    path = pd.DataFrame({"cell": pd.Series([cell], dtype=object)}).llm.to_csv(
+        tmp_path / "out.csv", index=False
+    )
+    assert written(path)[1] == str(cell)
+
+
 @pytest.mark.parametrize("cell", [
     np.arange(1_500), pd.Series(range(1_500)), pd.array(range(1_500), dtype="Int64"),
 ], ids=["numpy", "a series", "pandas"])  # fmt: skip

@@ -61,6 +61,19 @@ class Made(pydantic.BaseModel):
         return frozenset(text)
 
 
+class ForJson(pydantic.BaseModel):
+    tags: set[str]
+    more: set[str]
+
+    @pydantic.field_serializer("tags", when_used="json")
+    def _tags(self, tags: set[str]) -> list[str]:
+        return sorted_by_length(tags)
+
+    @pydantic.field_serializer("more")
+    def _more(self, tags: set[str], info: pydantic.FieldSerializationInfo) -> Any:
+        return sorted_by_length(tags) if info.mode == "json" else tags
+
+
 class Whole(pydantic.BaseModel):
     tags: set[str]
 
@@ -100,6 +113,7 @@ WRITTEN = [
         Told(tags=TAGS, inner=[TAGS], more={"aa", "b"}),
         {"tags": [2, 8, 3, 4, 5, 6, 7, 8], "inner": [ORDERED], "more": ["b", "aa"]},
     ),
+    (ForJson(tags={"aa", "b"}, more={"aa", "b"}), {"tags": ["b", "aa"], "more": ["b", "aa"]}),
     (Made(text=LETTERS), {"text": ORDERED, "of it": ORDERED}),
     (Whole(tags={"aa", "b"}), {"tags": ["b", "aa"]}),
     (Root({"aa", "b"}), ["b", "aa"]),

@@ -143,3 +143,81 @@ async def test_a_batch_that_is_taken_when_its_resumption_is_given_up_is_given_ba
         told = await processor.resume()
     assert [each["failed"] for each in told] == [0]
     await processor.close()
+
+
+async def test_a_service_on_a_shared_executor_that_is_closed_keeps_what_is_in_flight(server, model):
+    executor = lp.RateLimitedAPIExecutor(concurrency_limit=4)
+    async with executor:
+        for close in (True, False):  # or it is let go
+            server.hold()
+            before = server.counters.total
+            processor = lp.BatchProcessor(
+                f"B{close}", f"b{close}", 8, model=model, executor=executor
+            )
+            task = asyncio.create_task(
+                processor.process_batch([{"n": n, "c": close} for n in range(12)])
+            )
+            await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 4)
+            if close:
+                closing = asyncio.create_task(processor.close())
+                await until(lambda: executor.queued == 0)
+                server.release()
+                await asyncio.gather(closing, task)
+            else:
+                task.cancel()
+                await asyncio.wait([task])
+            del processor, task
+            server.release()
+            again = lp.BatchProcessor(f"B{close}", f"b{close}", 8, model=model, executor=executor)
+            told = []
+            while not told:
+                gc.collect()
+                told = await again.resume()
+            assert [each["failed"] for each in told] == [0]
+            assert server.counters.total - before == 12
+            await again.close()
+
+
+async def test_services_that_open_a_journal_for_one_executor_at_one_moment_have_the_same(
+    server, model
+):
+    executor = lp.RateLimitedAPIExecutor()
+    async with executor:
+        both = [service(name, model, executor=executor) for name in ("one", "two")]
+        await asyncio.gather(*(each.process_data({"x": 1}) for each in both))
+        await both[0].close()
+        assert (await both[1].process_data({"x": 2}))["status"] == "success"
+        await both[1].close()
+        assert executor.journal is None
+
+
+async def test_a_service_that_joins_an_executor_leaves_its_requests_to_be_shared(server, model):
+    executor = lp.RateLimitedAPIExecutor()
+    async with executor:
+        first, second = (
+            service(name, model, executor=executor, journal="j.sqlite")
+            for name in ("first", "second")
+        )
+        apart = service("apart", model, journal="j.sqlite")
+        server.hold()
+        asked = [asyncio.create_task(first.process_data({"x": 1}))]
+        await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+        asked.append(asyncio.create_task(second.process_data({"x": 2})))
+        await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 2)
+        asked.append(asyncio.create_task(apart.process_data({"x": 1})))
+        await until(lambda: apart.executor.queued == 1)
+        server.release()
+        await asyncio.gather(*asked)
+        assert server.counters.total == 2
+        for each in (first, second, apart):
+            await each.close()
+
+
+async def test_services_with_small_queues_over_one_journal_end_with_all_answers(server, model):
+    several = [service(str(n), model, journal="j.sqlite", queue_capacity=2) for n in range(4)]
+    works = [each.process_data({"n": n % 25}) for n in range(100) for each in several]
+    told = await asyncio.gather(*works)
+    assert {each["status"] for each in told} == {"success"}
+    assert server.counters.total == 25
+    for each in several:
+        await each.close()
