@@ -846,9 +846,13 @@ def test_what_cannot_work_is_refused_when_it_is_called(dd, asked, arguments, wor
 @pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
 @pytest.mark.parametrize("scheduler", ["threads", "sync"])
 def test_without_a_cluster_ctrl_c_ends_the_asking_too(dd, asked, shared, monkeypatch, scheduler):
+    heard = threading.Event()
+
     def interrupt():
         shared.wait_for(lambda counters: counters.in_flight == 2)
         os.kill(os.getpid(), signal.SIGINT)
+        if not heard.wait(20):  # Python sleeps on if one comes as it lies down
+            os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("lionproc.dask.attendant.GRACE_S", 0.02)
     frame = pd.DataFrame({"text": [f"{scheduler} {n}" for n in range(200)]})
@@ -861,6 +865,7 @@ def test_without_a_cluster_ctrl_c_ends_the_asking_too(dd, asked, shared, monkeyp
     try:
         with pytest.raises(KeyboardInterrupt):
             ddf.compute(scheduler=scheduler, num_workers=2)
+        heard.set()
         tick = threading.Event()
         while at_exit._under_way:  # until the timeout of the test
             tick.wait(0.005)
