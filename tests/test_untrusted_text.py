@@ -268,6 +268,8 @@ def test_numbers_stand_bare_where_none_with_a_sign_is_first(tmp_path):
     df = pd.DataFrame({"n": [5, 2], "m": [-1, 1], "text": ["a", "b"]})
     path = df.llm.to_csv(tmp_path / "out.csv", index=False)
     assert path.read_text() == '"n","m","text"\n5,-1,"a"\n2,1,"b"\n'
+    again = df.llm.to_csv(tmp_path / "again.csv", index=False, columns=iter(df.columns))
+    assert again.read_text() == path.read_text()
     empty = df.iloc[:, :0].llm.to_csv(tmp_path / "empty.csv", index=False)
     assert empty.read_text().strip() == ""
 

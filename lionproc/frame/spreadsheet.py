@@ -132,6 +132,8 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
         SaveError: It could not be written; an older file is untouched.
         ConfigurationError: It is no path.
     """
+    if options.get("columns") is not None:
+        options["columns"] = list(options["columns"])  # they may be there once only
     options["quoting"] = quoting_of(frame, options)
     mode = str(options.pop("mode", "w"))
     storage = options.pop("storage_options", None)
