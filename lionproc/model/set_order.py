@@ -82,8 +82,8 @@ def place_of(member: object) -> str:
     Args:
         member: Anything that may be in one.
     """
-    if _holds_sets(member):  # which Python prints in the order of the process
-        with suppress(Exception):  # of code of a type's own
+    with suppress(Exception):  # of code of a type's own, or what leads back to itself
+        if _holds_sets(member):  # which Python prints in the order of the process
             written = _adapter(_kind(member)).dump_python(member, mode="json", warnings="none")
             return repr(in_order(member, written))
     return repr(member)

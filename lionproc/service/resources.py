@@ -9,7 +9,7 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Coroutine, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
@@ -23,11 +23,12 @@ from lionproc.model.wire import Wire
 __all__ = ["CLOSED", "Resources", "all_closed", "close_unused", "to_its_end"]
 
 log = logging.getLogger("lionproc.service")
+T = TypeVar("T")
 GRACE_S: Final = 10.0  # in which what is in flight may still come back
 CLOSED: Final = "It was closed meanwhile: resume() goes on."
 # How many sessions keep replies in a journal that they gave to an executor.
 _users: weakref.WeakKeyDictionary[RateLimitedAPIExecutor, int] = weakref.WeakKeyDictionary()
-_closing: set[asyncio.Task[None]] = set()
+_under_way: set[asyncio.Task[Any]] = set()
 
 
 class Resources:
@@ -142,27 +143,33 @@ def close_unused(resources: Resources) -> None:
             engine_loop.get().call_soon_threadsafe(lambda: to_its_end(resources.close()))
 
 
-def to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Begin to close something, which goes on whoever gives up the wait.
+def to_its_end(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Begin to open or close something, which goes on whoever gives up the wait.
 
     Args:
-        work: What closes it.
+        work: What does it.
     """
     task = asyncio.get_running_loop().create_task(work)
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
+    _under_way.add(task)
+    task.add_done_callback(_ended)
     return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _under_way.discard(task)
+    if not task.cancelled():
+        task.exception()  # who waits for it hears of it; nobody may
 
 
 async def all_closed() -> None:
     """Wait until what unused sessions had open is closed."""
-    if _closing:
-        await asyncio.wait(set(_closing), timeout=2.0)
+    if _under_way:
+        await asyncio.wait(set(_under_way), timeout=2.0)
         await asyncio.sleep(0.01)  # the loop's callbacks close the connections
 
 
 @in_forked_child
 def _forked() -> None:
     """In a forked child: what is open is the parent's."""
-    _closing.clear()
+    _under_way.clear()
     _users.clear()

@@ -96,6 +96,19 @@ class Session:
                 "This service was used before its process was forked: its connections and requests "
                 "under way stayed with the parent. Make it anew in each process."
             )
+        connection = self._connection
+        if connection is None or self._opening.locked():
+            return await asyncio.shield(to_its_end(self._opened()))  # whoever gives up the wait
+        if not connection.is_as_it_was():
+            connection.is_as_it_was = lambda: True  # it is said once
+            log.warning(
+                "the client of %r has other headers, cookies, parameters or another address now "
+                "than this service goes on with. To have it take them, close it and go on.",
+                self.model,
+            )
+        return connection
+
+    async def _opened(self) -> Connection:
         async with self._opening:
             if self._connection is None:
                 connection = await asyncio.to_thread(self.model.connect)
@@ -113,13 +126,6 @@ class Session:
                 # things, ends in its own handler.
                 atexit.unregister(_at_exit)
                 atexit.register(_at_exit)
-            elif not self._connection.is_as_it_was():
-                self._connection.is_as_it_was = lambda: True  # it is said once
-                log.warning(
-                    "the client of %r has other headers, cookies, parameters or another address now "
-                    "than this service goes on with. To have it take them, close it and go on.",
-                    self.model,
-                )
             return self._connection
 
     def _made(self, connection: Connection, answer: Answer) -> RequestBuilder:
@@ -191,9 +197,13 @@ class Session:
 
         Args:
             call: Of a session that is `for_others`.
+
+        Raises:
+            CallError: Of kind `not_sent`: it was closed.
         """
-        assert self._connection is not None  # noqa: S101  (it was opened)
         connection, answer = self._connection, call.answer
+        if connection is None:
+            raise CallError(Kind.NOT_SENT, CLOSED)
         builder = self._by_answer.get(id(answer))
         if builder is None or builder.connection is not connection:
             size = len(to_json(answer.json_schema or {}))

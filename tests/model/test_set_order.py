@@ -138,6 +138,16 @@ def test_a_set_is_sorted_wherever_it_is_and_nothing_else_is(value, written):
     assert in_order(value, dumped) == written
 
 
+def test_a_member_that_leads_back_to_itself_is_sorted_by_what_it_prints():
+    @dataclass(eq=False)
+    class Node:
+        parent: object = None
+
+    node = Node()
+    node.parent = Node(node)
+    assert place_of(node) == repr(node)
+
+
 def test_sets_in_many_sets_are_sorted_by_texts_no_longer_than_they_are():
     deep = frozenset({"a", "b"})
     for _ in range(200):

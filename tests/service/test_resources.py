@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import lionproc as lp
+from lionproc.engine import journal
 from lionproc.service.job_store import JobStore
 
 
@@ -62,14 +63,14 @@ async def test_who_shares_an_executor_keeps_replies_when_the_other_one_is_closed
 
 
 async def test_an_executor_that_came_with_a_journal_has_it_when_all_are_closed(server, model):
-    with lp.engine.journal.Journal.open(Path("own.sqlite")) as journal:
-        executor = lp.RateLimitedAPIExecutor(journal=journal)
+    with journal.Journal.open(Path("own.sqlite")) as own:
+        executor = lp.RateLimitedAPIExecutor(journal=own)
         async with executor:
             for name in ("first", "second"):
                 one = service(name, model, executor=executor)
                 await one.process_data({"x": 1})
                 await one.close()
-                assert executor.journal is journal
+                assert executor.journal is own
     assert server.counters.total == 1
 
 
@@ -221,3 +222,45 @@ async def test_services_with_small_queues_over_one_journal_end_with_all_answers(
     assert server.counters.total == 25
     for each in several:
         await each.close()
+
+
+async def test_what_is_being_opened_when_a_request_is_given_up_is_closed_with_its_service(
+    server, model, monkeypatch
+):
+    begun, goes_on, opened = threading.Event(), threading.Event(), journal.Journal.open
+
+    def slowly(path):
+        begun.set()
+        goes_on.wait(20)
+        return opened(path)
+
+    one = service("one", model)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.Journal, "open", slowly)
+        asked = asyncio.create_task(one.process_data({"x": 1}))
+        await asyncio.to_thread(begun.wait, 20)
+        asked.cancel()
+        await asyncio.wait([asked])
+        goes_on.set()
+    assert (await one.process_data({"x": 2}))["status"] == "success"
+    await one.close()
+    assert not journal._open
+
+
+async def test_a_service_of_several_models_that_is_closed_as_requests_begin_can_be_resumed(
+    server, model
+):
+    composed = lp.Fallback(
+        [model, lp.Model("openai/n", base_url=server.base_url, api_key=server.key)]
+    )
+    one = service("one", composed)
+    asked = [asyncio.create_task(one.process_data({"x": n})) for n in range(60)]
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 1)
+    await one.close()
+    told = await asyncio.gather(*asked)
+    assert one.status_counts().get("failed", 0) == 0
+    again = await one.resume()
+    assert len(again) == sum(each["status"] != "success" for each in told)
+    assert one.status_counts() == {"completed": 60}
+    assert server.counters.total == 60
+    await one.close()
