@@ -6,12 +6,12 @@ The equal rows of one run are joined before, in `frame/row_run.py`.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
-from lionproc.engine.forked import in_forked_child
 from lionproc.engine.request import read_alike
 from lionproc.errors import CallError
 
@@ -182,6 +182,10 @@ class JournalPeers:
     @classmethod
     def of(cls, journal: Journal | None) -> JournalPeers:
         """The peers over a journal. Without a journal, somebody without peers."""
+        global _process  # noqa: PLW0603
+        if _process != os.getpid():  # it was forked: those who ask stay with the parent
+            _known.clear()
+            _process = os.getpid()
         return cls() if journal is None else _known.setdefault(journal, cls())
 
     def join(self, member: Peer) -> None:
@@ -199,4 +203,4 @@ class JournalPeers:
 
 
 _known: weakref.WeakKeyDictionary[Journal, JournalPeers] = weakref.WeakKeyDictionary()
-in_forked_child(_known.clear)  # those who ask stay with the parent
+_process = os.getpid()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -48,7 +48,8 @@ def in_order(value: object, written: Any) -> Any:
             type writes itself in its own way, it stays.
 
     Returns:
-        The same, with each list that was a set sorted by how its members look.
+        The same, with each list that was a set sorted by how its members look; those of numbers as
+        Python has them.
 
     Example:
         >>> in_order(({"b", "a"},), [["b", "a"]])
@@ -73,7 +74,20 @@ def in_order(value: object, written: Any) -> Any:
     if len(members) != len(written):
         return written
     made = [in_order(*pair) for pair in zip(members, written, strict=True)]
-    return sorted(made, key=repr) if isinstance(value, set | frozenset) else made
+    return _sorted(members, made) if isinstance(value, set | frozenset) else made
+
+
+def _sorted(members: list[Any], made: list[Any]) -> list[Any]:
+    """What was made of the members of a set, in an order that is always the same."""
+    if not _are_numbers(members):
+        return sorted(made, key=repr)
+    # Numbers have the order that Python gives them in every process, however they were put in.
+    written = dict(zip(members, made, strict=True))
+    return [written[member] for member in set(sorted(members))]  # noqa: C414  (that order counts)
+
+
+def _are_numbers(members: Collection[object]) -> bool:
+    return all(type(each) in {int, float} and each == each for each in members)  # noqa: PLR0124
 
 
 def place_of(member: object) -> str:
@@ -91,7 +105,7 @@ def place_of(member: object) -> str:
 
 def _holds_sets(member: object) -> bool:
     if isinstance(member, set | frozenset):
-        return True
+        return not _are_numbers(member)
     if isinstance(member, tuple | list):
         return any(map(_holds_sets, member))
     if isinstance(member, Mapping):

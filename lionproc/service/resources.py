@@ -172,4 +172,6 @@ async def all_closed() -> None:
 def _forked() -> None:
     """In a forked child: what is open is the parent's."""
     _under_way.clear()
+    for executor in _users:  # what a service had given it
+        executor.dispatcher.replay.journal = None
     _users.clear()

@@ -129,6 +129,9 @@ WRITTEN = [
     ({1: TAGS, "b": [Tags(tags=TAGS)]}, {"1": ORDERED, "b": [{"tags": ORDERED}]}),
     ({frozenset("ba"), frozenset("c")}, [["a", "b"], ["c"]]),
     ([["b", "a"]], [["b", "a"]]),
+    (({1, 9}, {9, 1}), [[1, 9], [1, 9]]),
+    (({33, 2, 100, 9, 10}, 1), [list({33, 2, 100, 9, 10}), 1]),
+    (({float("nan")}, {2.5, 1}), [[None], [1, 2.5]]),
 ]  # fmt: skip
 
 
