@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import numpy as np
 import orjson
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import assume, example, given
@@ -307,10 +306,31 @@ LONG = list(range(2_000))
 WRITTEN = json.dumps(LONG, separators=(",", ":"))
 
 
+class Series:
+    """As Polars has it, which itself changes how a process hears of Ctrl-C."""
+
+    __module__ = "polars.series.series"
+
+    def to_list(self):
+        return LONG
+
+
+class Frame:
+    """The same of its tables."""
+
+    __module__ = "polars.dataframe.frame"
+
+    def __init__(self, columns):
+        self._columns = columns
+
+    def to_dicts(self):
+        return pd.DataFrame(self._columns).to_dict("records")
+
+
 @pytest.mark.parametrize("cell", [
     np.array(LONG), pd.Series(LONG), pd.Index(LONG), pd.array(LONG, dtype="Int64"),
     pd.array(LONG, dtype="int64[pyarrow]"), pd.Categorical(LONG), pa.array(LONG),
-    pa.chunked_array([LONG]), array.array("l", LONG), pl.Series(LONG),
+    pa.chunked_array([LONG]), array.array("l", LONG), Series(),
 ], ids=lambda cell: f"{type(cell).__module__}.{type(cell).__name__}")  # fmt: skip
 def test_of_an_array_nothing_is_left_out_whoever_made_it(cell):
     assert cell_text(cell) == WRITTEN
@@ -335,7 +355,7 @@ def test_labels_of_an_array_that_say_something_are_shown_with_it(cell, text):
     assert cell_text(cell) == text
 
 
-@pytest.mark.parametrize("make", [pd.DataFrame, pa.table, pl.DataFrame])
+@pytest.mark.parametrize("make", [pd.DataFrame, pa.table, Frame])
 def test_of_a_table_nothing_is_left_out(make):
     assert json.loads(cell_text(make({"a": LONG}))) == [{"a": number} for number in LONG]
 
