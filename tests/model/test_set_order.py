@@ -249,7 +249,7 @@ model = lp.Model("openai", "m", base_url=url, api_key=key)
 shown = "{one} {one_pet} {one_tags} {one_inner} {one_sets}"
 stages = [{"name": "one", "schema": Pet, "prompt": "What is {it}"}, {"name": "two", "prompt": shown}]
 out = pd.DataFrame({"it": ["x"]}).llm.pipeline(stages, model=model)
-print(out.astype("str").to_json())
+print({name: str(out[name][0]) for name in out})
 """
 
 
@@ -283,4 +283,4 @@ def test_a_later_stage_is_shown_sets_in_one_order_and_is_not_bought_again_in_ano
             told.add(done.stdout)
         assert server.counters.total == 2
     (shown,) = told
-    assert json.loads(shown)["two"] == {"0": "fine"}
+    assert "'two': 'fine'" in shown
