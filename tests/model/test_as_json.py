@@ -2,22 +2,18 @@ import dataclasses
 import datetime as dt
 import enum
 import ipaddress
-import json
 import re
-import subprocess
-import sys
 import uuid
 from collections import deque
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import HttpUrl
 
-from lionproc.model.as_json import plain, to_json
+from lionproc.model.as_json import plain
 
 
 @dataclasses.dataclass
@@ -147,23 +143,3 @@ def test_a_list_that_holds_itself_is_an_error():
 def test_half_a_character_is_refused_where_a_user_gives_it():
     with pytest.raises(TypeError, match=r"half a character.*\['text'\]"):
         plain({"text": "\ud800"}, given=True)
-
-
-@pytest.mark.parametrize(("value", "written"), [
-    ("set('abcdefgh')", list("abcdefgh")),
-    ("{frozenset('abcd'), frozenset('efgh')}", [list("abcd"), list("efgh")]),
-])  # fmt: skip
-def test_a_set_is_the_same_in_every_process(value, written):
-    code = f"from lionproc.model.as_json import to_json; print(to_json({value}).decode())"
-    told = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2", "3")
-    }
-    assert told == {json.dumps(written, separators=(",", ":")) + "\n"}
-    assert to_json({"b": 1, "a": 2}) == b'{"b":1,"a":2}'

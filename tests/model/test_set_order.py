@@ -13,6 +13,7 @@ import pydantic
 import pydantic.dataclasses
 import pytest
 
+from lionproc.model.as_json import to_json
 from lionproc.model.set_order import in_order, place_of
 from lionproc.testing import Server
 
@@ -201,6 +202,16 @@ print(json.dumps([Answer.of(Outer).json_schema, recorded(Outer)]))
 def test_the_schema_of_a_type_is_the_same_in_every_process():
     (schema,) = said(SCHEMA)
     assert schema.count(json.dumps(ORDERED)) == 12
+
+
+@pytest.mark.parametrize(("value", "written"), [
+    ("set('abcdefgh')", ORDERED),
+    ("{frozenset('abcd'), frozenset('efgh')}", [list("abcd"), list("efgh")]),
+])  # fmt: skip
+def test_a_set_is_the_same_in_every_process(value, written):
+    code = f"from lionproc.model.as_json import to_json; print(to_json({value}).decode())"
+    assert said(code) == {json.dumps(written, separators=(",", ":")) + "\n"}
+    assert to_json({"b": 1, "a": 2}) == b'{"b":1,"a":2}'
 
 
 FROZEN = """
