@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lionproc.engine.journal import Journal
     from lionproc.engine.request import Call, Event
 
+MOST_FAILURES = 100_000  # that are remembered, each with some 1 KB of what was said
 PATIENCE_S = 60.0  # the most that an event waits for another executor, which may be paused
 
 
@@ -92,7 +93,7 @@ class Coalescing:
         return None
 
     def failure(self, key: bytes | None) -> CallError | None:
-        """How an equal call failed since the executor started, if one did."""
+        """How an equal call failed since the executor started, if one did and it is remembered."""
         return None if key is None else self._failures.get(key)
 
     def is_new(self, key: bytes | None) -> bool:
@@ -121,6 +122,8 @@ class Coalescing:
         """Equal calls would fail like this one, and so would calls equal to its corrections."""
         for key in event.keys:
             self._failures[key] = error
+        while len(self._failures) > MOST_FAILURES:
+            del self._failures[next(iter(self._failures))]
 
     def unfinished(self) -> list[Event]:
         """The events that equal calls may share now."""

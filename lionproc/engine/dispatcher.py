@@ -454,7 +454,7 @@ class Dispatcher:
         )
         if self.policy.is_open and self.policy.has_substitute:
             self.permission.look_again()
-        if isinstance(decision, Wait):
+        if isinstance(decision, Wait) and not event.is_given_up:
             event.state = "pending"
             event.again_for = error
             self._delay(event, decision.seconds)

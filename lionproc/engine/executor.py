@@ -253,6 +253,7 @@ class RateLimitedAPIExecutor:
         dispatcher = self.dispatcher
         event = await dispatcher.coalescing.to_join(call, self.settled if self.journal else None)
         if event is not None:
+            event.is_given_up = False
             dispatcher.extend_deadline(event, deadline_s)
             return event
         event = Event(call, deadline_s=deadline_s, priority=priority)
@@ -271,7 +272,7 @@ class RateLimitedAPIExecutor:
         event.claims -= 1
         if not event.claims:
             given_up = CallError(Kind.CANCELLED, "Given up before it was sent.")
-            self.dispatcher.withdraw(event, given_up)
+            event.is_given_up = not self.dispatcher.withdraw(event, given_up)
 
     @engine_loop.on_engine
     async def forward(self) -> None:

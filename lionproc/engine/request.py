@@ -141,6 +141,7 @@ class Event:
         tag: Whatever its makers want to find again, such as a row's position.
         priority: Higher goes first; equal ones in the order they came.
         claims: How many wait for it; see `RateLimitedAPIExecutor.submit`.
+        is_given_up: Whether all of them gave up while it was in flight: it is not sent again.
     """
 
     __slots__ = (
@@ -161,6 +162,7 @@ class Event:
         "error",
         "first",
         "has_reply",
+        "is_given_up",
         "kept_at",
         "looked_up",
         "model",
@@ -201,7 +203,7 @@ class Event:
         self.call = self.first
         self._corrected: tuple[bytes, ...] = ()
         self.state: EventState = "pending"
-        self.done = False
+        self.done = self.is_given_up = False
         self.value: Any = None
         self.error: CallError | None = None
         self.attempts = self.refused = self.crowded = 0
@@ -263,7 +265,8 @@ class Event:
             let_go(error)  # of the reply, which hangs on its frames
             self.error = error
             again = None
-            if error.kind in CORRECTABLE and self.corrections < max_corrections:
+            may_correct = self.corrections < max_corrections and not self.is_given_up
+            if error.kind in CORRECTABLE and may_correct:
                 with contextlib.suppress(Exception):  # what was said may not fit into a request
                     again = self.call.correction(data, error)
             if again is not None:

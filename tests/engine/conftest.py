@@ -7,6 +7,7 @@ import pytest
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.request import Reply
 from lionproc.engine.tokens import Tokens
+from lionproc.errors import CallError, Kind
 from lionproc.testing import run_virtual
 
 
@@ -33,7 +34,8 @@ class Desk:
     """Makes calls, answers them as told, and notes when each was sent.
 
     Calls take `seconds`, and longer while the desk is held. `errors` are for the next replies,
-    in order, None for an answer; `always` are for the calls of these names.
+    in order, None for an answer; `always` are for the calls of these names. `corrections` tell what
+    is asked instead of those whose answer has the wrong shape.
     """
 
     def __init__(self):
@@ -42,6 +44,7 @@ class Desk:
         self.times = []
         self.errors = []
         self.always = {}
+        self.corrections = {}
         self._sent_one = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
@@ -85,10 +88,12 @@ class Question:
         return raw.decode()
 
     def read(self, data):
+        if self.name in self.desk.corrections:
+            raise CallError(Kind.WRONG_SHAPE, "no")
         return f"answer {data}"
 
     def correction(self, data, error):
-        return None
+        return self.desk.call(self.desk.corrections[self.name])
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from lionproc.engine import dispatcher
+from lionproc.engine import coalescing, dispatcher
 from lionproc.engine.coalescing import Coalescing, JournalPeers
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
@@ -157,6 +157,15 @@ def test_failures_count_for_corrections_too_until_the_executor_starts_again(desk
     assert alone.failure(desk.call("a").key) is None
 
 
+def test_of_many_failures_the_latest_are_remembered(desk, monkeypatch):
+    monkeypatch.setattr(coalescing, "MOST_FAILURES", 2)
+    alone = Coalescing(None)
+    for name in ("a", "b", "c"):
+        alone.failed(Event(desk.call(name)), failed())
+    known = [alone.failure(desk.call(name).key) is not None for name in ("a", "b", "c")]
+    assert known == [False, True, True]
+
+
 # Equal calls in one executor
 
 
@@ -271,6 +280,50 @@ def test_what_is_in_flight_comes_back_and_is_kept_though_nobody_waits(real, desk
         await executor.forward()
         assert await executor.submit(desk.call("a")) == "answer a"
         assert desk.sent == ["a"]
+
+    real(main())
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["nobody waits", "somebody joined later"])
+@pytest.mark.parametrize("kind", [Kind.SERVER_ERROR, Kind.RATE_LIMITED, Kind.CONNECTION])
+def test_what_fails_in_flight_is_sent_again_only_if_somebody_waits(virtual, desk, kind, joined):
+    async def main():
+        desk.seconds = 1
+        desk.errors = [failed(kind)]
+        executor = RateLimitedAPIExecutor()
+        wait = asyncio.create_task(executor.submit(desk.call("a")))
+        await asyncio.sleep(0.3)
+        event = executor.dispatcher.coalescing.live(desk.call("a").key)
+        wait.cancel()
+        await asyncio.sleep(0.3)
+        if joined:
+            assert await executor.submit(desk.call("a")) == "answer a"
+        await executor.forward()
+        assert desk.sent == ["a"] * (2 if joined else 1)
+        assert event.state == ("completed" if joined else "failed")
+        # Who asks later asks anew.
+        assert await executor.submit(desk.call("a")) == "answer a"
+
+    virtual(main())
+
+
+@pytest.mark.parametrize("is_kept", [False, True], ids=["nothing is kept", "replies are kept"])
+def test_a_correction_is_not_bought_for_nobody(real, desk, journal, is_kept):
+    async def main():
+        desk.corrections["a"] = "a again"
+        executor = RateLimitedAPIExecutor(journal=journal if is_kept else None)
+        await executor.submit(desk.call("the first"))
+        desk.hold()
+        wait = asyncio.create_task(executor.submit(desk.call("a")))
+        await desk.has_sent(2)
+        wait.cancel()
+        await asyncio.wait([wait])
+        desk.release()
+        await executor.forward()
+        assert desk.sent[1:] == ["a"]
+        # Who asks later goes on from what was kept.
+        assert await executor.submit(desk.call("a")) == "answer a again"
+        assert desk.sent[2:] == (["a again"] if is_kept else ["a", "a again"])
 
     real(main())
 
