@@ -359,6 +359,24 @@ def test_after_stop_nothing_is_sent_until_start(virtual):
     virtual(main())
 
 
+@pytest.mark.parametrize("key", [True, False], ids=["may be shared", "is never shared"])
+def test_what_fails_while_it_is_stopped_ends_and_is_in_no_queue(virtual, key):
+    async def main():
+        desk = Desk(seconds=3)
+        desk.errors["a"] = CallError(Kind.SERVER_ERROR, "in passing", status=500)
+        executor = RateLimitedAPIExecutor()
+        event = await executor.append(desk.call("a", key=key))
+        await asyncio.sleep(1)
+        await executor.stop()
+        assert event.error.kind is Kind.CANCELLED
+        assert executor.queued == executor.dispatcher.open_events == 0
+        await executor.start()
+        await executor.forward()
+        assert desk.sent == ["a"]
+
+    virtual(main())
+
+
 def test_a_refused_key_stops_all_and_start_tries_again(virtual):
     async def main():
         desk = Desk()
