@@ -27,9 +27,10 @@ from lionproc.frame.arrow_stream import packed, unpacked
 from lionproc.frame.distinct import codes_in
 from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
 from lionproc.frame.index_levels import index_of, levels_of
-from lionproc.frame.notes import DTYPE, noted_by_pandas, whole_note
+from lionproc.frame.notes import DTYPE, field_noted, noted_by_pandas, whole_note
 from lionproc.frame.pandas_hash import Index, has_one_place
 from lionproc.frame.parquet_dictionary import are_quick
+from lionproc.frame.whole_numbers import IntegerWithGaps, are_lost, dtypes_noted, to_pandas
 from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
@@ -47,10 +48,10 @@ class SavedDtype(pa.ExtensionType):
 
     Args:
         storage: Its Arrow type.
-        dtype: How to make the pandas dtype again: {"kind": "arrow"}, or {"kind": "category"}
-            with the categories, the dtype of their index, and whether they are ordered. Where
-            JSON has no such values (dates, intervals), "held" has the categories as Arrow writes
-            them.
+        dtype: How to make the pandas dtype again: {"kind": "arrow"}, {"kind": "integer"} for whole
+            numbers with gaps, or {"kind": "category"} with the categories, the dtype of their index,
+            and whether they are ordered. Where JSON has no such values (dates, intervals), "held"
+            has the categories as Arrow writes them.
     """
 
     def __init__(self, storage: pa.DataType, dtype: Mapping[str, Any]) -> None:
@@ -75,6 +76,8 @@ class SavedDtype(pa.ExtensionType):
         """What pyarrow asks for a dtype with `__from_arrow__`."""
         if self.dtype["kind"] == "arrow":
             return _Arrow(self.storage_type)
+        if self.dtype["kind"] == "integer":
+            return IntegerWithGaps(self.storage_type)
         return _Category(self.dtype)
 
 
@@ -181,18 +184,19 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     """
     table = _noted(table)
     typed: dict[int, tuple[pa.Field, Arrow]] = {}
+    dtypes = dtypes_noted(table.schema)
     for place, field in enumerate(table.schema):
         note = (field.metadata or {}).get(DTYPE)
+        if note is None and are_lost(table.column(place), dtypes.get(field.name, "int64")):
+            note = _note({"kind": "integer"})
         if note is not None:
             saved = SavedDtype.__arrow_ext_deserialize__(field.type, note)
             chunks = table.column(place).chunks
             chunks = [pa.ExtensionArray.from_storage(saved, chunk) for chunk in chunks]
             made = _untyped.chunked_array(chunks, type=saved)
             typed[place] = pa.field(field.name, saved), made
-    # What pd.read_parquet does. pandas 3 makes more of a table than pyarrow alone.
-    convert: Any = getattr(pd.DataFrame, "from_arrow", pa.Table.to_pandas)
-    table, levels = levels_of(_replaced(table, typed), convert)
-    frame: pd.DataFrame = convert(table)
+    table, levels = levels_of(_replaced(table, typed))
+    frame = to_pandas(table)
     if levels:
         frame.index = index_of(levels)
     return frame
@@ -248,8 +252,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _is_text(column: Mapping[str, object], numbers: Collection[object]) -> bool:
     """Whether a column that pandas has described may be one of texts."""
-    name = column["field_name"] if "field_name" in column else column["name"]  # as pyarrow does
-    return name not in numbers
+    return field_noted(column) not in numbers
 
 
 def _replaced(table: pa.Table, columns: Mapping[int, tuple[pa.Field, Arrow]]) -> pa.Table:

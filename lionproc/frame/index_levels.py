@@ -8,7 +8,7 @@ an index alone, which pandas leaves as it is, and the levels are made by `distin
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow as pa
 from lionproc.engine.json_bounds import read_json
 from lionproc.frame.distinct import distinct
 from lionproc.frame.pandas_hash import Index, has_one_place
+from lionproc.frame.whole_numbers import alike, to_pandas
 
 __all__ = ["concatenated", "index_of", "levels_of"]
 
@@ -26,14 +27,11 @@ _PANDAS = b"pandas"
 _MOST_RANGES = 32  # levels that are numbered through, which take no room in the file
 
 
-def levels_of(
-    table: pa.Table, convert: Callable[[pa.Table], pd.DataFrame]
-) -> tuple[pa.Table, list[Index]]:
+def levels_of(table: pa.Table) -> tuple[pa.Table, list[Index]]:
     """A table without its index, and the levels of that, if it has several.
 
     Args:
         table: As pandas has described it in the metadata.
-        convert: Makes a frame of a table.
 
     Raises:
         Exception: Of any kind, where the metadata is made up.
@@ -47,20 +45,15 @@ def levels_of(
         raise ValueError("levels of the index are there too often")
     told = {each.get("field_name", each.get("name")): each for each in metadata["columns"]}
     levels: list[Index] = [
-        _level(table, each, told, convert) if isinstance(each, str) else _range_of(each, table)
+        _level(table, each, told) if isinstance(each, str) else _range_of(each, table)
         for each in named
     ]
     return _described(table.drop_columns(columns), {**metadata, "index_columns": []}), levels
 
 
-def _level(
-    table: pa.Table,
-    name: str,
-    told: Mapping[object, object],
-    convert: Callable[[pa.Table], pd.DataFrame],
-) -> Index:
+def _level(table: pa.Table, name: str, told: Mapping[object, object]) -> Index:
     alone = {"index_columns": [name], "columns": [told[name]], "column_indexes": []}
-    return convert(_described(table.select([name]), alone)).index
+    return to_pandas(_described(table.select([name]), alone)).index
 
 
 def index_of(levels: Sequence[Index]) -> pd.MultiIndex:
@@ -96,8 +89,9 @@ def concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if others:
         raise ValueError("the indexes have different numbers of levels")
     if count == 1:
-        return pd.concat(frames)
-    made = pd.concat([frame.reset_index(drop=True) for frame in frames], ignore_index=True)
+        return pd.concat(alike(frames))
+    bare = [frame.reset_index(drop=True) for frame in frames]
+    made = pd.concat(alike(bare), ignore_index=True)
     every = [[frame.index.get_level_values(place) for frame in frames] for place in range(count)]
     made.index = index_of([first.append(more) for first, *more in every])
     return made

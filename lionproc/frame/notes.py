@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -11,7 +12,15 @@ from lionproc.engine.json_bounds import bounded, read_json
 from lionproc.engine.unfolding import unfolds
 from lionproc.frame.dtype_names import has_plain_zones
 
-__all__ = ["DTYPE", "FACTS", "SPARE", "check_schema", "noted_by_pandas", "whole_note"]
+__all__ = [
+    "DTYPE",
+    "FACTS",
+    "SPARE",
+    "check_schema",
+    "field_noted",
+    "noted_by_pandas",
+    "whole_note",
+]
 
 DTYPE: Final = b"lionproc.dtype"  # of a field: what its dtype is, where Arrow has no such one
 FACTS: Final = b"lionproc"  # facts of the run: those that unfold are none, and spoil no answers
@@ -70,3 +79,12 @@ def noted_by_pandas(schema: pa.Schema, what: str = "columns") -> list[dict[str, 
     metadata = read_json((schema.metadata or {}).get(b"pandas", b"{}"))
     found: list[dict[str, Any]] = metadata.get(what, [])
     return found
+
+
+def field_noted(column: Mapping[str, object]) -> object:
+    """The name of the field that pandas has described, as pyarrow finds it.
+
+    Args:
+        column: One of `noted_by_pandas`.
+    """
+    return column["field_name"] if "field_name" in column else column["name"]
