@@ -48,6 +48,7 @@ class DaskFrameAccessor:
             save: A folder, into which every partition is written when it is done; what is there
                 whole is read back in place of being asked, also with `journal=False`. With
                 `resume=False` that is only what this call has written, and the rest is replaced.
+                What was answered to other questions of a function is asked again.
             budget: That of all partitions together. On a cluster what is left is divided among
                 those that run at the same time, anew every half second: dollars and tokens can be
                 passed by a request of each.

@@ -3,7 +3,9 @@
 `part-00007-1a2b3c4d-5e6f7a8b.parquet`: the partition, a digest of what is asked of whom (prompt,
 model, schema, and the columns that come), and one of what was asked about (its rows). A part that
 is there and whole is read back and nothing is asked; one with rows that failed is asked again for
-those. So a folder on a disk that all workers share resumes on any of them, with or without journal.
+those. What no name tells of its questions stands in it (`part_note.py`): one that does not say that
+they were these is asked again, and the journal has what was paid of that. So a folder on a disk that
+all workers share resumes on any of them, with or without journal.
 Of a question that is asked anew (`resume=False`) only parts that were written for it count: Dask does
 a partition again whose worker died, and another machine's clock does not say which part is older.
 """
@@ -23,11 +25,12 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from lionproc.dask.part_note import Columns, note_expected, note_of
 from lionproc.dask.question import Question
 from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import others_of, repository_of
 from lionproc.errors import ConfigurationError
-from lionproc.frame.assemble import assemble
+from lionproc.frame.assemble import assemble, place_in
 from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
 from lionproc.frame.parquet_reader import PARTS, facts_of, local_copy, read_source
@@ -41,6 +44,7 @@ __all__ = ["Part"]
 log = logging.getLogger("lionproc")
 DIGEST = "part"  # in the facts: of all that the name says, and more of it
 QUESTION = "question"  # in the facts: the token of the one that it was written for
+NOTE = "asked"  # in the facts: what no name can tell of its questions
 
 
 class Part:
@@ -169,14 +173,26 @@ class Part:
                 return None
             columns = {name: saved[str(name)].array for name in plan.names}
             self._answered = int(facts["answered"])  # now that it was read whole
-            is_old = not plan.options.resume and facts.get(QUESTION) != self._question.token
+            is_own = facts.get(QUESTION) == self._question.token
+            is_old = not plan.options.resume and not is_own
             is_complete = facts["rows"] == facts["answered"] + facts["skipped"]
+            is_this = self._is_asked(facts, columns, is_own=is_own)
         except MemoryError:  # nothing is asked again that is there
             raise
         except Exception:  # noqa: BLE001  (whatever is wrong with it: then it is asked again)
             return None
         else:
-            return columns if is_complete and not is_old else None
+            return columns if is_complete and not is_old and is_this else None
+
+    def _is_asked(self, facts: Any, columns: Columns, *, is_own: bool) -> bool:
+        """Whether the answers in a part are those to these questions, as far as it has noted them."""
+        noted = facts.get(NOTE)
+        if noted is None and is_own:
+            return True
+        expected = note_expected(self._job, columns)
+        if noted not in {None, expected}:
+            self._answered = 0  # what has other answers makes way for those of this run
+        return bool(noted == expected)
 
     def _check_whose(self, file: Path, found: os.stat_result, repository: Path | None) -> None:
         try:
@@ -216,6 +232,9 @@ class Part:
         where = file.url if isinstance(file, Remote) else file
         question = self._question
         facts = {DIGEST: self._digest, QUESTION: question.token, PARTS: question.partitions}
+        columns = {name: out.iloc[:, _place(out, name)].array for name in self._job._plan.names}
+        if note := note_of(self._job, columns):
+            facts[NOTE] = note
         write_parquet(out, where, {**self._job._facts(), **facts})
         self._remove_older()
 
@@ -241,6 +260,12 @@ class Part:
 def _try(part: Path, name: Path | Remote) -> None:
     if try_files([part], [name]) is not None:
         raise OSError(errno.EIO, "it is damaged")
+
+
+def _place(out: pd.DataFrame, name: Hashable) -> int:
+    place = place_in(out, name)
+    assert place is not None  # noqa: S101  (the run has made the column)
+    return place
 
 
 def _calls(question: Question) -> bool:
