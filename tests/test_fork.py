@@ -162,3 +162,59 @@ print("fine")
     child = zygotes[0].run(code, tmp_path, base_url="http://127.0.0.1:9/v1", key="none")
     assert child.status == 0, child.output
     assert child.output.endswith("fine\n")
+
+
+@pytest.mark.parametrize("kind", ["requests", "batch", "job"])
+def test_a_child_ends_with_a_service_that_its_parent_is_in_the_middle_of(
+    tmp_path, zygotes, server, kind
+):
+    code = f"""{START}
+import threading, time
+from pathlib import Path
+
+def ask(service):
+    async def work():
+        if {kind!r} == "requests":
+            await asyncio.gather(*(service.process_data({{"x": n}}) for n in range(3)))
+        elif {kind!r} == "batch":
+            await service.process_batch(["a", "b", "c"])
+        else:
+            await service.add_stage({{"name": "Mood"}})
+            await service.process_data(["a", "b", "c"])
+    asyncio.run(work())
+
+made = {{
+    "requests": lambda: lp.ProcessingService("s", "s", model=model, queue_capacity=3),
+    "batch": lambda: lp.BatchProcessor("b", "b", 3, model=model),
+    "job": lambda: lp.Pipeline("p", "p", model=model),
+}}
+service = made[{kind!r}]()
+asking = threading.Thread(target=ask, args=[service])
+asking.start()
+while not Path("all are in flight").exists():
+    time.sleep(0.01)
+
+async def child():
+    if {kind!r} == "requests":
+        await service.drain()
+        request_id = await service.submit({{"x": 9}})  # though the parent has no room
+        assert "was forked" in (await service.wait(request_id))["error"]
+    assert not [each for each in await service.resume() if each["status"] != "error"]
+    await service.close()
+
+assert forked(child) == 0
+print("forked", flush=True)
+asking.join()
+asyncio.run(service.close())
+print("fine")
+"""
+    server.hold()
+    child = zygotes[0].start(code, tmp_path, base_url=server.base_url, key=server.key)
+    server.wait_for(lambda counters: counters.in_flight == 3)
+    (tmp_path / "all are in flight").touch()
+    while "forked" not in child.output and child.running:
+        pass
+    server.release()
+    assert child.wait() == 0, child.output
+    assert child.output.endswith("fine\n")
+    assert server.counters.total == 3

@@ -137,11 +137,12 @@ class Dispatcher:
                 self.coalescing.start()
         self.permission.resumed.set()
 
-    async def halt(self, grace_s: float = 10.0) -> None:
+    async def halt(self, grace_s: float | None = 10.0) -> None:
         """Stop sending; events that were waiting end as cancelled.
 
         Args:
-            grace_s: Seconds in which what is in flight may still come back.
+            grace_s: Seconds in which what is in flight may still come back; None for as long as it
+                takes.
         """
         self.permission.stopping = True
         self._halted.clear()
@@ -230,6 +231,7 @@ class Dispatcher:
             return False
         self.queue.remove(event)
         self.finish(event, error)
+        self.queue.room.set()  # it may be one that waits for room
         return True
 
     # -- time -------------------------------------------------------------------------------

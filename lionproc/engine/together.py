@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from lionproc.engine.forked import leave_behind
+
 __all__ = ["Together"]
 
 T = TypeVar("T")
@@ -14,7 +16,7 @@ MOST = 256  # that are worked on at once, so that nobody waits for long
 
 
 class Together(Generic[T, R]):
-    """Calls a function in a thread, once for all who asked while it was busy. Lives on one loop.
+    """Calls a function in a thread, once for all who asked while it was busy. Lives on one loop of a process.
 
     A thread for each, with its way there and back, costs more than most of what they ask for; and a
     disk takes hardly longer for many than for one.
@@ -34,10 +36,14 @@ class Together(Generic[T, R]):
         self._work = work
         self._asked: list[tuple[T, asyncio.Future[R]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, item: T) -> R:
         """Ask, and wait for the result. Who gives up the wait does not undo the work."""
         loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # of a forked child: who asked before stayed with the parent
+            leave_behind((self._asked, self._task))
+            self._loop, self._asked, self._task = loop, [], None
         result: asyncio.Future[R] = loop.create_future()
         self._asked.append((item, result))
         if self._task is None:

@@ -107,12 +107,12 @@ class WorkerPool:
             loop = asyncio.get_running_loop()
             self._idle_timer = loop.call_later(IDLE_S, self.cancel_idle)
 
-    async def stop(self, grace_s: float) -> None:
+    async def stop(self, grace_s: float | None) -> None:
         """End all workers.
 
         Args:
-            grace_s: Seconds in which requests in flight may still come back. The other workers
-                are cancelled at once.
+            grace_s: Seconds in which requests in flight may still come back; None for as long as
+                they take. The other workers are cancelled at once.
         """
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -120,7 +120,9 @@ class WorkerPool:
         me = asyncio.current_task()
         sending = self.sending - {me}
         if sending:
-            _, late = await asyncio.wait(sending, timeout=max(grace_s, 0.001))
+            _, late = await asyncio.wait(
+                sending, timeout=None if grace_s is None else max(grace_s, 0.001)
+            )
             for worker in late:
                 worker.cancel()
         others = self._all - {me}

@@ -93,7 +93,7 @@ class RowRun(Run):
         self._read_once = {leg.number: read_once(leg.steps.count) for leg in self._legs}
         for leg, builder in zip(self._legs, self._builders, strict=True):
             builder.for_others = leg.is_shared
-            builder.must_tell = Kind.NO_LOGPROBS not in leg.steps.elsewhere(leg.leaf)
+            builder.elsewhere = leg.steps.elsewhere(leg.leaf)
         self._fingerprint = plan.fingerprint(self._builders)
         # Parts of one frame are of one run, whoever answers the rest of it.
         self._saved_as: str = self._fingerprint if before is None else before._saved_as

@@ -57,7 +57,7 @@ class RequestBuilder:
         fields: The fields of the body that shape the answer, besides model and messages.
         told: What the messages say of the answer's shape; empty where a field says it.
         for_others: Whether another model may be asked the same, so that calls keep what was asked.
-        must_tell: Whether a run ends where none of the replies tells how sure the model is.
+        elsewhere: The kinds of failure after which another model is asked, so that they end no run.
         ways: The builders of all ways to the model, where there are several; see `Connection`.
         others: What gives its calls the other keys that their answers may be kept under.
         rest: Bytes of a body behind its messages.
@@ -65,7 +65,7 @@ class RequestBuilder:
     """
 
     for_others: bool = False
-    must_tell: bool = True
+    elsewhere: frozenset[Kind] = frozenset()
 
     def __init__(
         self,
@@ -289,9 +289,19 @@ class ModelCall:
         return self._recipe, self._recipe.weight
 
     @property
+    def connection(self) -> Connection:
+        """The way to the model that it is sent over, or those of which one is chosen."""
+        return self._named_by.connection
+
+    @property
     def limiter(self) -> Limiter:
         """The limiter of the endpoint and key it goes to."""
-        return self._named_by.connection.endpoint.limiter
+        return self.connection.endpoint.limiter
+
+    @property
+    def elsewhere(self) -> frozenset[Kind]:
+        """The kinds of failure after which another model is asked."""
+        return self._named_by.elsewhere
 
     def through(self, way: int) -> ModelCall:
         """The same call, sent one way of several to the model; its key stays."""
@@ -414,7 +424,9 @@ class ModelCall:
             sure = recipe.confidences
             if sure is not None:  # of a good answer: what fits no type may be a guardrail's
                 seen = recipe.connection.endpoint.logprobs
-                must = self._was_sent and self._named_by.must_tell  # what is kept was paid for
+                must = (
+                    self._was_sent and Kind.NO_LOGPROBS not in self.elsewhere
+                )  # what is kept was paid for
                 if not seen.are_there(data) and must and seen.are_missed(self.key):
                     raise no_logprobs(recipe.connection.model)
                 self.confidences = sure.read(data, said)

@@ -300,7 +300,11 @@ class BatchProcessor:
 
     @engine_loop.on_engine
     async def close(self) -> None:
-        """Stop sending and close the connection. Unfinished batches can be resumed."""
+        """Stop sending and close the connection. Unfinished batches can be resumed.
+
+        What is in flight is waited for, each request for as long as its `timeout` says, and kept:
+        it is paid for. Who gives up the wait leaves that to go on by itself.
+        """
         await self.service.stop()
         await self._store.all_end()
         await self.service.close()

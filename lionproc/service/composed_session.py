@@ -7,12 +7,14 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from copy import copy
+from hashlib import blake2b
 from typing import Any
 
 from lionproc.engine.forked import in_forked_child
 from lionproc.engine.request import Event
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import ConfigurationError
+from lionproc.model.as_json import to_json
 from lionproc.model.became import what_became
 from lionproc.model.call import ModelCall
 from lionproc.model.composed import leaves_of, steps_of
@@ -81,6 +83,13 @@ class ComposedSession(Session):
     ) -> bytes:
         """What the first model is asked; see `Session.question`."""
         return await self.sessions[0].question(messages, schema, occurrence)
+
+    async def others(
+        self, messages: Sequence[Mapping[str, Any]], schema: Any = str, occurrence: int = 0
+    ) -> bytes | None:
+        """What the further models may be asked, and when; see `Session.others`."""
+        asked = [await each.question(messages, schema, occurrence) for each in self.sessions[1:]]
+        return blake2b(b"".join((to_json(self.steps.noted()), *asked)), digest_size=16).digest()
 
     @property
     def stopped(self) -> str:

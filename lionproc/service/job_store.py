@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
+from lionproc.engine.forked import leave_behind, renew_in_child
 from lionproc.engine.lease import Lease
 from lionproc.errors import ConfigurationError, RecordError
 from lionproc.model.as_json import WRITABLE, plain
@@ -71,13 +72,19 @@ class JobStore(Generic[J, T]):
     def __init__(
         self, folder: Path, prefix: str, items: Literal["items", "data"], lease: Lease
     ) -> None:
-        self.running: dict[str, T] = {}
-        self._tasks: dict[str, asyncio.Task[Any] | None] = {}
-        self._taken: set[str] = set()  # by a task of this process, to be run
+        self.renew()
+        renew_in_child(self)
         self._records: Records[J] = Records(folder, prefix, items)
         self._prefix = prefix
         self._items = items
         self._lease = lease
+
+    def renew(self) -> None:
+        """Nothing runs, as in a forked child: there it is the parent's."""
+        leave_behind(self.__dict__.get("_tasks"))
+        self.running: dict[str, T] = {}
+        self._tasks: dict[str, asyncio.Task[Any] | None] = {}
+        self._taken: set[str] = set()  # by a task of this process, to be run
 
     async def create(self, items: Sequence[object], **fields: object) -> J:
         """Write the record of a new batch or job.

@@ -344,7 +344,11 @@ class Pipeline:
 
     @engine_loop.on_engine
     async def close(self) -> None:
-        """Stop sending and close the connections. Unfinished jobs can be resumed."""
+        """Stop sending and close the connections. Unfinished jobs can be resumed.
+
+        What is in flight is waited for, each request for as long as its `timeout` says, and kept:
+        it is paid for. Who gives up the wait leaves that to go on by itself.
+        """
         for service in self.processors.values():
             await service.stop()
         await self._store.all_end()

@@ -366,7 +366,11 @@ class ProcessingService:
 
     @engine_loop.on_engine
     async def close(self) -> None:
-        """Stop sending and close the connection. Unfinished requests can be resumed."""
+        """Stop sending and close the connection. Unfinished requests can be resumed.
+
+        What is in flight is waited for, each request for as long as its `timeout` says, and kept:
+        it is paid for. Who gives up the wait leaves that to go on by itself.
+        """
         await self.stop()
         await self._runner.wait_for_all()
         self._store.lease.close()

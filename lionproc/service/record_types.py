@@ -26,7 +26,8 @@ class RequestRecord(TypedDict, total=False):
     For an unknown id, `error` is the only key. `result` is there once it is completed, `error`
     and `kind` once it has failed. Times are ISO 8601 in UTC, `seconds` is what the last run took.
     `context` is a digest of what a later stage's template can show besides `data`, `question` one
-    of what was asked and of whom, and `key` what the journal has its reply under. `reads_back` is
+    of what was asked and of whom, `others` one of which models may be asked besides, and when, and
+    `key` what the journal has its reply under. `reads_back` is
     there for a result of a type: whether that reads the record as the value that was answered; if
     so, of `reply` where that is there (`result` has not all of it, or under other names).
     """
@@ -43,6 +44,7 @@ class RequestRecord(TypedDict, total=False):
     owner: str
     key: str
     question: str
+    others: str
     attempts: int
     usage: Usage
     seconds: float

@@ -52,6 +52,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "error": (str,),
     "owner": (str,),
     "question": (str,),
+    "others": (str,),
     "batch": (str,),
     "job": (str,),
     "context": (str,),

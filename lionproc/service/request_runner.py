@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
+from lionproc.engine.forked import leave_behind, renew_in_child
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, Kind, LionprocError, pass_on_interrupt
 from lionproc.model.as_json import plain
@@ -106,8 +107,15 @@ class RequestRunner:
         self._session = session
         self._deduplicate = deduplicate
         self._capacity = capacity
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Nothing is in progress, as in a forked child: there it is the parent's."""
+        leave_behind(self.__dict__.get("_tasks"))
         self._tasks: dict[str, asyncio.Task[RequestResult]] = {}
         self._finished = asyncio.Event()
+        self._store.active.clear()
 
     # -- what is in progress ----------------------------------------------------------------
 
@@ -288,14 +296,16 @@ class RequestRunner:
             await session.revive()
         asks = self._asks(record, schema, options.context)
         call = await session.call(*asks)
-        question = await _question(session, record, asks)
+        asked = await _asked(session, record, asks)
         # The reply to something else, of another model or for another tenant, is none to this.
-        is_same = record.get("question") == question
+        is_same = record.get("question") == asked["question"]
         previous_key = (bytes.fromhex(record.get("key") or "") or None) if is_same else None
         record["status"] = "processing"
         record["started"] = now()
         record["owner"] = self._store.lease.claim()
-        record["key"], record["question"] = (call.key or b"").hex(), question
+        record["key"] = (call.key or b"").hex()
+        record.pop("others", None)
+        record.update(asked)
         if not options.is_new_item:
             await self._store.write(record)
         return await session.ask(
@@ -321,14 +331,14 @@ class RequestRunner:
         self, record: RequestRecord, schema: object, context: Mapping[str, Any] | None
     ) -> bool:
         """Whether an answer is known to be one to something else than would be asked now."""
-        known = record.get("question")  # which older records do not have
-        if record.get("status") != "completed" or not isinstance(known, str):
+        if record.get("status") != "completed" or "question" not in record:  # as older ones
             return False
         try:
             session = self._session.get()
             if session.stopped:
                 return False
-            return await _question(session, record, self._asks(record, schema, context)) != known
+            asked = await _asked(session, record, self._asks(record, schema, context))
+            return any(record.get(name, value) != value for name, value in asked.items())
         except Exception:  # noqa: BLE001  (no model, no key: it has its answer without them)
             return False
 
@@ -372,7 +382,13 @@ class RequestRunner:
         return {"status": "error", "error": message, "kind": str(kind), "request_id": request_id}
 
 
-async def _question(session: Session, record: RequestRecord, asks: _Asks) -> str:
-    """A digest of what is asked, of whom, and the type that the record has."""
-    asked = await session.question(*asks)
-    return digest_of({"asked": asked.hex(), "type": record.get("schema")})
+async def _asked(session: Session, record: RequestRecord, asks: _Asks) -> RequestRecord:
+    """Digests of what is asked, of whom, and the type that the record has."""
+    question = await session.question(*asks)
+    asked: RequestRecord = {
+        "question": digest_of({"asked": question.hex(), "type": record.get("schema")})
+    }
+    others = await session.others(*asks)
+    if others is not None:
+        asked["others"] = others.hex()
+    return asked

@@ -24,7 +24,6 @@ __all__ = ["CLOSED", "Resources", "all_closed", "close_unused", "to_its_end"]
 
 log = logging.getLogger("lionproc.service")
 T = TypeVar("T")
-GRACE_S: Final = 10.0  # in which what is in flight may still come back
 CLOSED: Final = "It was closed meanwhile: resume() goes on."
 # How many sessions keep replies in a journal that they gave to an executor.
 _users: weakref.WeakKeyDictionary[RateLimitedAPIExecutor, int] = weakref.WeakKeyDictionary()
@@ -48,6 +47,18 @@ class Resources:
         self._owns_executor = owns_executor
         self._journal: Journal | None = None
         self._asked: Counter[Event] = Counter()  # how often the session waits for each
+        self._beginning: set[asyncio.Future[None]] = set()
+
+    @contextlib.contextmanager
+    def beginning(self) -> Iterator[None]:
+        """The session asks for an event, which it has not yet."""
+        begins = asyncio.get_running_loop().create_future()
+        self._beginning.add(begins)
+        try:
+            yield
+        finally:
+            self._beginning.discard(begins)
+            begins.set_result(None)
 
     @contextlib.contextmanager
     def asking(self, event: Event) -> Iterator[None]:
@@ -105,9 +116,9 @@ class Resources:
         return taken
 
     async def close(self) -> None:
-        """Close what is open, once what is in flight has come back and is kept."""
+        """Close what is open, once what is in flight has come back, each in its own timeout, and is kept."""
         if self._owns_executor:
-            await self._executor.dispatcher.halt(GRACE_S)
+            await self._executor.dispatcher.halt(None)
         else:
             await self._come_back()
         wire, journal = self.take()
@@ -123,13 +134,25 @@ class Resources:
                 await asyncio.to_thread(journal.close)  # and journals close themselves
 
     async def _come_back(self) -> None:
-        """Take back what nobody else waits for, and wait for what is in flight."""
-        for event, count in list(self._asked.items()):
-            if event.claims <= count:
-                self._executor.dispatcher.withdraw(event, CallError(Kind.NOT_SENT, CLOSED))
-        waiting = [event._waiter() for event in self._asked]
-        if waiting:
-            await asyncio.wait(waiting, timeout=GRACE_S)
+        """Take back what waits, and wait for what is in flight.
+
+        Sessions that share an executor share equal requests. One of this session is taken back from
+        all, as it would be sent over this connection: others ask it again themselves.
+        """
+        dispatcher, closed = self._executor.dispatcher, CallError(Kind.NOT_SENT, CLOSED)
+        while True:
+            own = {event for event in dispatcher.coalescing.unfinished() if self._sends(event)}
+            for event in own.union(self._asked):
+                if event in own or event.claims <= self._asked[event]:
+                    dispatcher.withdraw(event, closed)
+            waiting = self._beginning or {event._waiter() for event in own.union(self._asked)}
+            if not waiting:
+                return
+            await asyncio.wait(tuple(waiting))
+
+    def _sends(self, event: Event) -> bool:
+        connection = getattr(event.first, "connection", None)  # others may share the executor
+        return connection is not None and connection.wire is self.wire
 
 
 def close_unused(resources: Resources) -> None:

@@ -63,7 +63,7 @@ class Session:
     ) -> None:
         self.model = model
         self._sure = sure
-        self._must_tell = Kind.NO_LOGPROBS not in elsewhere
+        self._elsewhere = elsewhere
         self._for_others = for_others
         shared_limiters = () if model.executor is None else (model.executor.limiter,)
         self.executor = executor or RateLimitedAPIExecutor(
@@ -131,7 +131,7 @@ class Session:
     def _made(self, connection: Connection, answer: Answer) -> RequestBuilder:
         params = self.model.body_params
         made = RequestBuilder(connection, params, answer, confidence=self._sure)
-        made.must_tell = self._must_tell
+        made.elsewhere = self._elsewhere
         return made
 
     async def _builder(self, connection: Connection, schema: object) -> RequestBuilder:
@@ -191,6 +191,19 @@ class Session:
         """
         builder = await self._builder(await self.open(), schema)
         return builder.question(messages, occurrence)
+
+    async def others(
+        self, messages: Sequence[Mapping[str, Any]], schema: Any = str, occurrence: int = 0
+    ) -> bytes | None:
+        """A digest of what others may be asked besides, and when; None where there are none.
+
+        Args:
+            messages: As for `question`.
+            schema: As for `call`.
+            occurrence: As for `call`.
+        """
+        del messages, schema, occurrence
+        return None
 
     async def asks_too(self, call: ModelCall) -> ModelCall:
         """The call that asks this session's model what another one was asked; it is open.
@@ -266,11 +279,16 @@ class Session:
             ):
                 event.finish()
                 return event
-        self._must_be_open()
-        event = await executor._append(call, deadline_s, priority)
-        with self._resources.asking(event), contextlib.suppress(CallError):
-            await executor.settled(event)
-        return event
+        while True:
+            if self._closed or call.connection is not self._connection:
+                raise CallError(Kind.NOT_SENT, CLOSED)
+            with self._resources.beginning():
+                event = await executor._append(call, deadline_s, priority)
+            with self._resources.asking(event), contextlib.suppress(CallError):
+                await executor.settled(event)
+            taken_back = event.error is not None and event.error.kind is Kind.NOT_SENT
+            if event.first is call or not taken_back:
+                return event  # else it was that of another session, which was closed
 
     async def close(self) -> None:
         """Stop sending and close the connection, on the engine's loop. `revive` may follow.
@@ -278,12 +296,13 @@ class Session:
         Who gives up the wait ends it for nobody else.
         """
         self._closed = True
-        await asyncio.shield(to_its_end(self._close()))
+        if self not in _of_parent:  # else nothing is open here
+            await asyncio.shield(to_its_end(self._close()))
 
     async def _close(self) -> None:
         async with self._opening:
+            self._connection = None  # what was made for it is not sent any more
             await self._resources.close()
-            self._connection = None
             self._builders.clear()
             self._by_answer.clear()
 

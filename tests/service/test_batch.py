@@ -5,7 +5,9 @@ import json
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -699,6 +701,47 @@ async def test_answers_of_before_that_would_be_asked_for_otherwise_now_are_kept_
     again = await processor.retry_failed(told["batch_id"])
     assert again["results"] == resumed["results"]
     await processor.close()
+
+
+@pytest.mark.parametrize("way", ["another threshold", "another second model", "as before"])
+async def test_answers_that_several_models_were_asked_for_otherwise_are_told_of_too(server, way):
+    def made(below, second):
+        each = {"base_url": server.base_url, "api_key": server.key}
+        both = [lp.Model(f"openai/{name}", **each) for name in ("m", second)]
+        model = lp.Cascade(both, below=below)
+        return lp.BatchProcessor("B", "batches", 1, None, model=model)
+
+    choice = Literal["a", "b"]
+    server.configure(answer='"a"', confidence=0.7, faults=[None, None, None, *["401"] * 9])
+    processor = made(0.5, "n")
+    told = await processor.process_batch(items(6), choice)
+    assert [each["status"] for each in told["results"]] == ["success"] * 3 + ["error"] * 3
+    await processor.close()
+    server.configure(faults=None)
+    threshold = 0.9 if way == "another threshold" else 0.5
+    processor = made(threshold, "o" if way == "another second model" else "n")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        (resumed,) = await processor.resume(choice)
+    assert resumed["failed"] == 0
+    said = [str(each.message) for each in warned]
+    assert [text.startswith("3 answers were kept") for text in said] == [True] * (
+        way != "as before"
+    )
+    await processor.close()
+
+
+@pytest.mark.parametrize("fault", ["401", "404", "500"])
+async def test_on_an_executor_of_others_the_next_model_answers_too(server, fault):
+    each = {"base_url": server.base_url, "api_key": server.key}
+    model = lp.Fallback([lp.Model("openai/refused", **each), lp.Model("openai/m", **each)])
+    server.configure(faults=lambda body, _: fault if body["model"] == "refused" else None)
+    async with lp.RateLimitedAPIExecutor(retry=lp.Retry(max_attempts=2, base_s=0.001)) as executor:
+        processor = lp.BatchProcessor("B", "batches", 8, None, model=model, executor=executor)
+        told = await processor.process_batch(items(5))
+        assert told["failed"] == 0
+        assert executor.fatal is None
+        await processor.close()
 
 
 async def test_a_finished_batch_needs_no_model_for_its_answers(server, processor):

@@ -27,7 +27,7 @@ async def test_requests_and_their_results_have_no_other_keys(model, refusing):
     records = service.list_requests()
     assert [record["status"] for record in records] == ["failed", "completed"]
     assert set().union(*records) == keys(types.RequestRecord) - {
-        *("batch", "job", "context", "type", "reads_back", "reply")
+        *("batch", "job", "context", "others", "type", "reads_back", "reply")
     }
     assert set(records[1]["usage"]) == keys(types.Usage)
 

@@ -6,9 +6,18 @@ import logging
 import threading
 from pathlib import Path
 
+import pytest
+
 import lionproc as lp
 from lionproc.engine import journal
+from lionproc.engine import loop as engine_loop
+from lionproc.engine.request import Reply
+from lionproc.engine.tokens import Tokens
+from lionproc.errors import Kind
 from lionproc.service.job_store import JobStore
+from lionproc.service.records import Records
+from lionproc.service.resources import Resources
+from lionproc.testing import run_virtual
 
 
 def service(name, model, **options):
@@ -264,3 +273,89 @@ async def test_a_service_of_several_models_that_is_closed_as_requests_begin_can_
     assert one.status_counts() == {"completed": 60}
     assert server.counters.total == 60
     await one.close()
+
+
+@pytest.mark.parametrize("owns_executor", [True, False])
+def test_what_is_in_flight_is_waited_for_however_long_it_takes(owns_executor, monkeypatch):
+    async def main():
+        monkeypatch.setattr(engine_loop, "here", lambda: True)
+        monkeypatch.setattr(engine_loop, "get", asyncio.get_running_loop)
+        executor = lp.RateLimitedAPIExecutor(concurrency_limit=1)
+        resources = Resources(executor, owns_executor=owns_executor)
+        asked = [await executor.append(Slow(name)) for name in ("in flight", "waits")]
+        for event in asked:
+            event.claims = 0
+        with resources.asking(asked[0]), resources.asking(asked[1]):
+            await asyncio.sleep(1)
+            await resources.close()
+        assert asyncio.get_running_loop().time() >= 3600
+        assert asked[0].value == "in flight"
+        assert asked[1].error.kind is Kind.NOT_SENT
+
+    run_virtual(main())
+
+
+class Slow:
+    """Is answered after an hour."""
+
+    estimate, key = Tokens(1, 1), None
+
+    def __init__(self, name):
+        self.name = name
+
+    async def send(self):
+        await asyncio.sleep(3600)
+        return Reply(raw=b"", data=self.name, used=Tokens(1, 1))
+
+    def read(self, data):
+        return data
+
+
+async def test_what_begins_while_a_service_is_closed_and_revived_is_sent_once(
+    server, model, monkeypatch
+):
+    begun, goes_on, write_all = threading.Event(), threading.Event(), Records.write_all
+
+    def slowly(self, records):
+        if any((r["status"], r["data"]) == ("processing", {"x": "begins"}) for r in records):
+            begun.set()
+            goes_on.wait(20)
+        return write_all(self, records)
+
+    monkeypatch.setattr(Records, "write_all", slowly)
+    async with lp.RateLimitedAPIExecutor() as executor:
+        one = service("one", model, executor=executor)
+        await one.process_data({"x": "before"})
+        begins = asyncio.create_task(one.process_data({"x": "begins"}))
+        await asyncio.to_thread(begun.wait, 20)
+        await one.stop()
+        assert await one.resume() == []  # it is revived, and the other is under way
+        goes_on.set()
+        assert (await begins)["kind"] == "not_sent"
+        assert (await one.process_data({"x": "goes on"}))["status"] == "success"
+        assert [each["status"] for each in await one.resume()] == ["success"]
+        assert one.status_counts() == {"completed": 3}
+        assert server.counters.total == 3
+        await one.close()
+
+
+async def test_who_waits_for_an_equal_request_of_a_service_that_is_closed_asks_it_again(
+    server, model
+):
+    async with lp.RateLimitedAPIExecutor(concurrency_limit=1) as executor:
+        first, second = (service(name, model, executor=executor) for name in ("first", "second"))
+        server.hold()
+        asked = [asyncio.create_task(first.process_data({"x": "in flight"}))]
+        await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+        asked.append(asyncio.create_task(first.process_data({"x": "waits"})))
+        await until(lambda: executor.queued == 1)
+        asked.append(asyncio.create_task(second.process_data({"x": "waits"})))
+        await until(lambda: [event.claims for event in executor.pending_events] == [2])
+        closing = asyncio.create_task(first.close())
+        await until(lambda: [event.claims for event in executor.pending_events] == [1])
+        server.release()
+        told = [each["status"] for each in await asyncio.gather(*asked)]
+        assert told == ["success", "error", "success"]
+        await closing
+        assert server.counters.total == 2
+        await second.close()
