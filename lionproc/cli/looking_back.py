@@ -22,7 +22,7 @@ NONE = (
     "No run is remembered here yet. Go to the folder where it was made, or name its journal with "
     "--journal."
 )
-_PAGE = b"<!doctype html"  # how what is written here begins
+_PAGE = b"<!doctype html><html lang='en'><head><meta charset='utf-8'>"  # how what is written here begins
 WIDEST = 40  # characters of a cell
 
 

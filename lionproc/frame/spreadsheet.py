@@ -49,7 +49,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # what Excel shows as that character
 _RETURN = re.compile("\r\n?")
-_EXCEL_CELL = 32_767  # characters; openpyxl cuts off the rest in silence
+_EXCEL_CELL = 32_767  # of UTF-16; writers cut off the rest in silence, or Excel calls it damaged
 _EXCEL_FIRST = dt.date(1900, 3, 1)  # days before it do not exist there, or are off by one
 _EXCEL_DIGITS = 15  # of a number; it puts zeros in place of the others
 _COMPRESSIONS = {"gz": "gzip", "bz2": "bz2", "zip": "zip", "xz": "xz", "zst": "zstd", "tar": "tar"}
@@ -377,9 +377,9 @@ def _fit_for_excel(value: Any, column: object) -> object:
         value = harmless(bare)
         if value == bare and _acts(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), bare)):
             value = "'" + bare
-        if len(value) > _EXCEL_CELL:
+        if (units := len(value.encode("utf-16-le")) // 2) > _EXCEL_CELL:
             raise ColumnError(
-                f"Column {column!r} has a text of {len(value):,} characters, and a cell of Excel "
+                f"Column {column!r} has a text of {units:,} characters as Excel counts, and a cell of Excel "
                 f"holds {_EXCEL_CELL:,}. Use out.llm.to_csv(...), or save parquet."
             )
     return value

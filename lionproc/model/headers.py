@@ -48,6 +48,7 @@ _MINUTE_RESET_S = 75.0
 # Who asks for a longer wait is asked again after this time; beyond a day it is no answer at all.
 LONGEST_WAIT_S = 600.0
 _DAY_S = 86_400.0
+_MONTH_S = 32 * _DAY_S
 _LONGEST_TEXT = 64
 # Less than this a minute, or more, is no limit that a provider has: such a header is ignored.
 _LEAST = {REQUESTS: 1.0, TOKENS: 100.0, INPUT: 100.0, OUTPUT: 10.0}
@@ -95,7 +96,9 @@ def _names(headers: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def day_is_used_up(headers: Mapping[str, str], clock: Callable[[], float] = time.time) -> bool:
-    """Whether headers say that nothing is left, and that it comes back in hours.
+    """Whether headers say that nothing is left, and that it comes back in hours or days.
+
+    More than a month is nonsense.
 
     Example:
         >>> day_is_used_up({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "7h"})
@@ -105,7 +108,7 @@ def day_is_used_up(headers: Mapping[str, str], clock: Callable[[], float] = time
     for _, (_, remaining, reset) in _names(headers):
         if remaining in headers and reset in headers and _number(headers[remaining]) == 0:
             seconds = _seconds(headers[reset], clock)
-            if seconds is not None and seconds > LONGEST_WAIT_S:
+            if seconds is not None and LONGEST_WAIT_S < seconds <= _MONTH_S:
                 return True
     return False
 

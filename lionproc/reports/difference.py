@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -59,6 +59,7 @@ class Difference:
         compared: How many rows have an answer in at least one of the runs; None where the answers
             could not be compared without the frame.
         changed: How many of these have another answer, or one in one run alone.
+        functions: What a function of the user's made in both; nobody remembers what it did.
     """
 
     prompt: str
@@ -66,6 +67,7 @@ class Difference:
     settings: Mapping[str, tuple[Any, Any]]
     compared: int | None
     changed: int | None
+    functions: Sequence[str] = ()
 
     def __repr__(self) -> str:
         from lionproc.notebook.formatting import plain
@@ -77,7 +79,10 @@ class Difference:
                 lines += [f"The {what} changed:", *shown]
         for name, (then, now) in self.settings.items():
             lines.append(f"{name}: {plain(then)} -> {plain(now)}")
-        if not lines:
+        if not lines and self.functions:
+            made = ", ".join(plain(name) for name in self.functions)
+            lines.append(f"Nothing else changed; what functions made is not remembered: {made}.")
+        elif not lines:
             lines.append("Both asked the same.")
         if self.compared is None:
             lines.append("Answers: not compared; .diff(other, df) compares them on a frame.")
@@ -104,6 +109,7 @@ def difference(one: Remembered, other: Remembered, df: Rows | None) -> Differenc
         settings={name: (a, b) for name, (a, b) in settings.items() if a != b},
         compared=compared,
         changed=changed,
+        functions=[name for name in _functions(one) if name in _functions(other)],
     )
 
 
@@ -112,27 +118,57 @@ def _lines(then: str, now: str) -> str:
 
 
 def _asked(past: Remembered) -> dict[str, Any]:
-    """Model, schema, endpoint (with a digest of the headers and keys that route) and parameters."""
-    facts = past.facts
+    """Model, schema, endpoint (with a digest of the headers and keys that route) and parameters.
+
+    What further models and later stages were asked has their names before it.
+    """
+    facts, note = past.facts, past.note
     asked = {name: facts.get(name) for name in ("provider", "model", "schema")}
-    way = _first(past.note.get("ways"))
-    asked["endpoint"] = way.get("identity")
-    fields = way.get("fields")
-    if isinstance(fields, dict):
-        asked |= {n: value for n, value in fields.items() if n != "response_format"}  # the schema
-    given = past.note.get("asked")
-    if isinstance(given, dict):
-        asked |= {name: given[name] for name in _SHAPING if name in given}
+    given = note.get("asked")
+    given = given if isinstance(given, dict) else {}
+    asked |= {name: given[name] for name in _SHAPING if name in given}
     asked["examples"] = facts.get("examples", "none")
-    schema = _first(past.note.get("shapes")).get("schema")
-    if schema is not None:
-        asked["JSON Schema"] = schema
+    stages, shapes = _dicts(given.get("stages")), _dicts(note.get("shapes"))
+    for number, way in enumerate(_dicts(note.get("ways")) or [{}]):
+        stage = stages[number] if number < len(stages) else {}
+        name = f"{stage.get('name')}: " if number else ""
+        asked |= {name + each: said for each, said in stage.items() if each not in _TOLD or number}
+        members = _dicts(way.get("members")) or [way]
+        asked |= _of_member(members[0], name, is_first=not number)
+        for member in members[1:]:
+            asked |= _of_member(member, f"{name}{member.get('model')}: ")
+        if "steps" in way:
+            asked[f"{name}steps"] = way["steps"]
+        schema = shapes[number].get("schema") if number < len(shapes) else None
+        if schema is not None:
+            asked[f"{name}JSON Schema"] = schema
     return asked
 
 
-def _first(noted: object) -> Note:
-    """Of the stages of a run the first, whatever somebody noted."""
-    return noted[0] if isinstance(noted, list) and noted and isinstance(noted[0], dict) else {}
+_TOLD = frozenset({"name", "prompt", "system"})  # of the first stage elsewhere
+
+
+def _of_member(way: Note, name: str, *, is_first: bool = False) -> dict[str, Any]:
+    said = {"endpoint": way.get("identity")}
+    if not is_first:  # of which the facts tell
+        said |= {"provider": way.get("provider"), "model": way.get("model")}
+    fields = way.get("fields")
+    if isinstance(fields, dict):
+        said |= {each: value for each, value in fields.items() if each != "response_format"}
+    return {name + each: value for each, value in said.items()}  # the schema is told
+
+
+def _functions(past: Remembered) -> list[str]:
+    given = past.note.get("asked")
+    named = given.get("functions") if isinstance(given, dict) else None
+    return list(map(str, named)) if isinstance(named, list) else []
+
+
+def _dicts(noted: object) -> list[Note]:
+    """Of the stages of a run, whatever somebody noted."""
+    if not (isinstance(noted, list) and all(isinstance(each, dict) for each in noted)):
+        return []
+    return noted
 
 
 def _by_row(one: Remembered, other: Remembered) -> tuple[int, int] | None:

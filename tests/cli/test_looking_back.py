@@ -95,6 +95,8 @@ def test_a_report_replaces_what_it_has_written_and_no_other_file(told, home, opt
     code, _, err = told("report", option, "in.csv")
     assert (code, (home / "in.csv").read_bytes()) == (2, before)
     assert option in err
+    (home / "index.html").write_text("<!doctype html><html><head><title>Mine</title>")
+    assert told("report", option, "index.html")[0] == 2
     own = f"own{option}"
     assert [told("report", "first try", option, own)[0] for _ in range(2)] == [0, 0]
 

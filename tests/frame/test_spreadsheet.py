@@ -188,6 +188,10 @@ def test_what_prints_as_it_likes_is_written_as_it_was_looked_at(export):
 def test_the_length_of_a_text_is_counted_as_it_is_written(tmp_path):
     frame = pd.DataFrame({"long": ["\x00" + "x" * 32_767]})
     frame.llm.to_excel(tmp_path / "fits.xlsx")
+    signs = pd.DataFrame({"long": ["\U0001f600" * 16_384]})  # two units of UTF-16 each
+    for writer in ("openpyxl", "xlsxwriter"):
+        with pytest.raises(ColumnError, match="32,768"):
+            signs.llm.to_excel(tmp_path / "out.xlsx", engine=writer)
     with pytest.raises(ColumnError, match="'long'"):
         pd.DataFrame({"long": ["=" + "x" * 32_766]}).llm.to_excel(tmp_path / "out.xlsx")
 

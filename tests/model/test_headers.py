@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionproc.engine.quotas import Quota
-from lionproc.model.headers import retry_after_s, signals
+from lionproc.model.headers import day_is_used_up, retry_after_s, signals
 
 NOW = 1_793_577_600.0  # 2026-11-02 00:00:00 UTC
 
@@ -126,6 +126,24 @@ def test_anthropic_counts_what_is_read_and_written_apart():
         "input": Quota(300, 30, 30),
         "output": Quota(400, 40, 30),
     }
+
+
+@pytest.mark.parametrize(
+    ("reset", "is_used_up"),
+    [
+        ("7h", True),
+        ("30h", True),
+        ("720h", True),
+        ("5m", False),
+        ("87600h", False),
+        ("9999d", False),
+    ],
+)
+def test_a_quota_that_comes_back_in_hours_is_used_up_and_one_in_years_is_nonsense(
+    reset, is_used_up
+):
+    left = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": reset}
+    assert day_is_used_up(left) is is_used_up
 
 
 def test_a_limit_by_the_day_is_not_taken_for_one_by_the_minute():

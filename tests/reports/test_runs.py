@@ -388,6 +388,32 @@ def test_what_changed_between_two_runs(df, server, model):
     assert "asked the same" in repr(same)
 
 
+def test_what_changed_behind_the_first_model_and_stage(df, server, model):
+    each = {"base_url": server.base_url, "api_key": server.key}
+
+    def ask(name, *, below=0.5, second="large", about="Tone", sees=None):
+        several = [lp.Model(f"openai/{which}", **each) for which in ("small", second)]
+        stages = [
+            {"name": "mood", "prompt": "Mood of {text}", "schema": MOOD,
+             "model": lp.Cascade(several, below=below)},
+            {"name": "tone", "prompt": sees or f"{about} of {{text}}", "model": model},
+        ]  # fmt: skip
+        df.llm.pipeline(stages, name=name)
+        return lp.run(name)
+
+    first = ask("first")
+    assert "asked the same" in repr(first.diff(ask("again")))
+    steps = first.diff(ask("threshold", below=0.9)).settings
+    assert list(steps) == ["steps"]
+    larger = first.diff(ask("larger", second="larger")).settings
+    assert larger["larger: model"] == (None, "larger")
+    prompt = first.diff(ask("other prompt", about="Style")).settings
+    assert prompt == {"tone: prompt": ("Tone of {text}", "Style of {text}")}
+    one = ask("one function", sees=lambda row: f"Tone of {row['text']}")
+    other = one.diff(ask("another function", sees=lambda row: f"Style of {row['text']}"))
+    assert "what functions made is not remembered: prompt of stage 'tone'" in repr(other)
+
+
 def test_runs_that_were_answered_in_two_places_did_not_ask_the_same(df, server):
     for tenant in ("a", "b"):
         at = {"base_url": server.base_url, "api_key": server.key}
