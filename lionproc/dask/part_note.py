@@ -21,9 +21,7 @@ from lionproc.frame.job import Job
 from lionproc.frame.plan import Plan
 from lionproc.frame.stage import Answers
 from lionproc.model.as_json import plain, plain_field, to_json
-from lionproc.model.cascade import Cascade
-from lionproc.model.composed import steps_of
-from lionproc.model.model import Model
+from lionproc.model.thresholds import thresholds_of
 
 __all__ = ["Columns", "note_expected", "note_of"]
 
@@ -69,7 +67,7 @@ def note_expected(job: Job, columns: Columns) -> str | None:
 def _digest(job: Job, answers: Answers) -> str | None:
     plan = job._plan
     stages = _noted_stages(plan)
-    thresholds = [_thresholds(stage.model) for stage in plan.stages]
+    thresholds = [thresholds_of(stage.model) for stage in plan.stages]
     apart = not plan.options.deduplicate and (plan.staged or _repeats(job))
     if not (stages or any(thresholds) or apart):
         return None
@@ -87,16 +85,6 @@ def _noted_stages(plan: Plan) -> list[int]:
     """The stages whose questions the name of a part does not tell."""
     functions = [n for n, stage in enumerate(plan.stages) if stage.calls_functions]
     return functions if plan.staged else []
-
-
-def _thresholds(model: Model) -> object:
-    """By what cascades choose who answers; None where there are none."""
-    noted = steps_of(model).noted()
-    if "cascade" not in json.dumps(noted):
-        return None
-    if isinstance(model, Cascade) and model.target is not None:  # found in each run
-        return [noted, model.target, model.sample, model.certainty, model.gold]
-    return [noted]
 
 
 def _repeats(job: Job) -> bool:

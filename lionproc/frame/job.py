@@ -32,7 +32,7 @@ from lionproc.errors import (
     RunError,
 )
 from lionproc.face import face
-from lionproc.frame import results
+from lionproc.frame import part_note, results
 from lionproc.frame.answer_digests import packed
 from lionproc.frame.asked import asked_of
 from lionproc.frame.asked_again import asked_again
@@ -100,8 +100,11 @@ class Job(RowRun):
         # Nor is there where some rows were asked in other words.
         several = plan.staged or self.in_other_words
         asked = asked_of(() if several else plan.outputs, plan.answer, list(plan.frame.columns))
-        # Parts are of the rows that were asked about first, whoever answers the rest of them.
+        # Parts are of what was asked first, whoever answers the rest of them.
         self._read: list[int] = plan.reads() if before is None else before._read
+        self._asked: str = "" if before is None else before._asked
+        if before is None and self._parts is not None:
+            self._asked = part_note.note_of(plan, self._builders)
         named = frozenset(self._facts())
         self._outcome = Outcome(self.report, self._store.failures, named, asked)
         self.watch(self._outcome)
@@ -135,11 +138,12 @@ class Job(RowRun):
         assert save is not None  # noqa: S101  (else there would be no parts)
         assert like is not None  # noqa: S101  (as for `save`)
         rows = digest_of(plan.frame.iloc[start:stop], self._read, like)
+        noted = {part_note.NOTE: self._asked} if self._asked else {}
         part = write_part(
             save,
             chunk,
             self._frame(start, stop),
-            {**self._facts(), PARTS: plan.parts, OF: rows},
+            {**self._facts(), PARTS: plan.parts, OF: rows, **noted},
             run=self._saved_as,
             like=like,
         )
@@ -162,6 +166,7 @@ class Job(RowRun):
             read=self._read,
             size=plan.options.chunk_size,
             like=like,
+            note=self._asked,
             has_journal=plan.options.journal is not False,
         )
 

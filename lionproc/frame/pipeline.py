@@ -6,6 +6,7 @@ knows no frames.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ from lionproc.service.stage import ProcessingStage
 
 __all__ = ["are_stages", "pipeline_plan", "stages_again", "stages_of"]
 
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _HOW = ("confidence", "votes", "tie")
 _ASKED = frozenset(("name", "type", "options", "prompt", "system", "input", *_HOW))
 
@@ -234,6 +236,8 @@ def _own_limits(stage: ProcessingStage) -> Limits | None:
 
 def _told(stage: ProcessingStage) -> str:
     prompt = stage.prompt
-    shown = prompt if isinstance(prompt, str) else getattr(prompt, "__qualname__", repr(prompt))
+    shown = prompt if isinstance(prompt, str) else getattr(prompt, "__qualname__", None)
+    if shown is None:  # an object of a class; each process has it elsewhere
+        shown = _ADDRESS.sub("", repr(prompt))
     shaping = (stage.name, stage.type, shown, stage.system, stage.options, stage.input)
     return repr((*shaping, stage.votes, stage.tie) if stage.votes > 1 else shaping)

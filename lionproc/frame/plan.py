@@ -341,13 +341,20 @@ class Plan:
         digest.update(f"{self.rows} {self.options.chunk_size} {self.names}".encode())
         for stage in self.stages[1:]:
             digest.update(stage.told.encode())
-        self.forget_occurrences()
-        for start in sorted({0, self.rows // 2, self.rows - 1}):
-            if 0 <= start < self.rows:
-                for _, call in self.calls(builders[0], start, start + 1, keep=True):
-                    digest.update(getattr(call, "key", None) or b"-")
-        self.forget_occurrences()
+        for _, call in sampled(self, builders[0]):
+            digest.update(getattr(call, "key", None) or b"-")
         return digest.hexdigest()
+
+
+def sampled(plan: Plan, builder: RequestBuilder) -> list[tuple[int, Rendered]]:
+    """What the first row, one in the middle and the last one become, as `Plan.calls`."""
+    made: list[tuple[int, Rendered]] = []
+    plan.forget_occurrences()
+    for start in sorted({0, plan.rows // 2, plan.rows - 1}):
+        if 0 <= start < plan.rows:
+            made += plan.calls(builder, start, start + 1, keep=True)
+    plan.forget_occurrences()
+    return made
 
 
 def _none_yet(stage: int, row: int, _field: str | None = None) -> object:
@@ -381,4 +388,4 @@ def check_save(plan: Plan, fingerprint: str) -> None:
         )
 
 
-__all__ = ["Options", "Output", "Plan", "check_save"]
+__all__ = ["Options", "Output", "Plan", "check_save", "sampled"]

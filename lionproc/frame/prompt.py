@@ -159,7 +159,18 @@ class Prompt:
     @property
     def calls_functions(self) -> bool:
         """Whether the prompt or the system prompt is made by a function."""
-        return self._writer is not None or callable(self._system)
+        return any(each is not None for each in self.functions)
+
+    @property
+    def functions(self) -> tuple[Writer | None, Writer | None]:
+        """What makes the prompt and the system prompt; None for one that is no function."""
+        return self._writer, self._system if callable(self._system) else None
+
+    @property
+    def words(self) -> tuple[object, ...]:
+        """What is in every question, and which fields fill it."""
+        system = None if callable(self._system) else self._system
+        return self._format, self._fields, system, self.turns
 
     @property
     def literals(self) -> list[str] | None:
