@@ -342,6 +342,8 @@ class ModelCall:
 
     async def send(self) -> Reply:
         """Make one attempt."""
+        if self.connection.is_closed:  # others may still wait for it
+            return Reply(CallError(Kind.NOT_SENT, "The connection that it was made for is closed."))
         self._was_sent = True
         recipe = self._recipe
         connection = recipe.connection

@@ -103,6 +103,7 @@ class Connection:
         marked: Fields with a key in them, as its wire is given them; see `BodySecrets`.
         is_as_it_was: Whether a client of the user's own would still be identified so: its headers,
             parameters and address can be changed while it is in use.
+        is_closed: Whether nothing may be sent over it any more, as whoever opened it closes it.
     """
 
     identity: str
@@ -123,6 +124,7 @@ class Connection:
     ways: tuple[Connection, ...] = ()
     marked: Mapping[str, object] = field(default_factory=dict, repr=False)
     is_as_it_was: Callable[[], bool] = field(default=_always, repr=False)
+    is_closed: bool = False
 
     def marked_in(self, fields: Mapping[str, object]) -> Mapping[str, object]:
         """Fields of a body as its wire is given them."""

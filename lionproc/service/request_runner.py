@@ -285,7 +285,7 @@ class RequestRunner:
         if event.error is None:
             return await self._complete(record, event, as_json=isinstance(schema, RecordedType))
         message = str(event.error)
-        if session.stopped and event.error.kind in NOT_ASKED:
+        if event.error.kind in NOT_ASKED and session.stopped not in message:
             message = f"{message} {session.stopped}"
         return await self._fail(record, event.error.kind, message)
 

@@ -7,8 +7,7 @@ import contextlib
 import logging
 import os
 import weakref
-from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final, TypeVar
 
 from lionproc.engine import loop as engine_loop
@@ -18,16 +17,38 @@ from lionproc.engine.journal import Journal
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, Kind
+from lionproc.model.connection import Connection
 from lionproc.model.wire import Wire
 
-__all__ = ["CLOSED", "Resources", "all_closed", "close_unused", "to_its_end"]
+__all__ = ["CLOSED", "Ask", "Resources", "all_closed", "close_unused", "to_its_end"]
 
 log = logging.getLogger("lionproc.service")
 T = TypeVar("T")
+LOOK_S: Final = 0.2  # how often it is looked at what is to come back
 CLOSED: Final = "It was closed meanwhile: resume() goes on."
 # How many sessions keep replies in a journal that they gave to an executor.
 _users: weakref.WeakKeyDictionary[RateLimitedAPIExecutor, int] = weakref.WeakKeyDictionary()
 _under_way: set[asyncio.Task[Any]] = set()
+
+
+class Ask:
+    """A session asks for something, until it has it or is closed.
+
+    Attributes:
+        event: What it waits for, its own or that of an equal request of somebody else; None while
+            it has none.
+    """
+
+    def __init__(self, scope: asyncio.Timeout) -> None:
+        self.event: Event | None = None
+        self._scope = scope
+        self._ends = False
+
+    def end(self) -> None:
+        """Wait no more."""
+        if not self._ends:
+            self._ends = True
+            self._scope.reschedule(0.0)
 
 
 class Resources:
@@ -38,47 +59,48 @@ class Resources:
         owns_executor: Whether nobody else sends through it.
 
     Attributes:
-        wire: The connection, None where there is none.
+        connection: The way to the model, None where there is none.
     """
 
     def __init__(self, executor: RateLimitedAPIExecutor, *, owns_executor: bool) -> None:
-        self.wire: Wire | None = None
+        self.connection: Connection | None = None
         self._executor = executor
         self._owns_executor = owns_executor
         self._journal: Journal | None = None
-        self._asked: Counter[Event] = Counter()  # how often the session waits for each
-        self._beginning: set[asyncio.Future[None]] = set()
+        self._asks: set[Ask] = set()
+        self._own: set[Event] = set()  # of the session's calls, until they are done
 
-    @contextlib.contextmanager
-    def beginning(self) -> Iterator[None]:
-        """The session asks for an event, which it has not yet."""
-        begins = asyncio.get_running_loop().create_future()
-        self._beginning.add(begins)
+    @contextlib.asynccontextmanager
+    async def asking(self) -> AsyncIterator[Ask]:
+        """The session asks for something.
+
+        Raises:
+            CallError: Of kind `not_sent`: it is closed, and what it waits for is of somebody else.
+        """
         try:
-            yield
-        finally:
-            self._beginning.discard(begins)
-            begins.set_result(None)
+            async with asyncio.timeout(None) as scope:
+                ask = Ask(scope)
+                self._asks.add(ask)
+                try:
+                    yield ask
+                finally:
+                    self._asks.discard(ask)
+        except TimeoutError:
+            raise CallError(Kind.NOT_SENT, CLOSED) from None
 
-    @contextlib.contextmanager
-    def asking(self, event: Event) -> Iterator[None]:
-        """The session waits for an event.
+    def sends(self, event: Event) -> None:
+        """An event of the session's own calls is under way.
 
         Args:
-            event: Its own, or that of an equal request of somebody else.
+            event: It. Others may wait for it too, also when the session does no more.
         """
-        self._asked[event] += 1
-        event.on_done(lambda: self._asked.__delitem__(event))
-        try:
-            yield
-        finally:
-            if event in self._asked:  # in flight, though the wait was given up
-                self._asked[event] -= 1
+        self._own.add(event)
+        event.on_done(lambda: self._own.discard(event))
 
     @property
     def are_open(self) -> bool:
         """Whether there is anything to close."""
-        return self.wire is not None or self._journal is not None
+        return self.connection is not None or self._journal is not None
 
     async def open_journal(self, path: str | os.PathLike[str]) -> None:
         """Keep replies, unless the executor came with a journal of its own.
@@ -111,9 +133,9 @@ class Resources:
 
     def take(self) -> tuple[Wire | None, Journal | None]:
         """What is open, for the caller to close; nothing is left here."""
-        taken = self.wire, self._journal
-        self.wire = self._journal = None
-        return taken
+        connection, journal = self.connection, self._journal
+        self.connection = self._journal = None
+        return None if connection is None else connection.wire, journal
 
     async def close(self) -> None:
         """Close what is open, once what is in flight has come back, each in its own timeout, and is kept."""
@@ -136,23 +158,22 @@ class Resources:
     async def _come_back(self) -> None:
         """Take back what waits, and wait for what is in flight.
 
-        Sessions that share an executor share equal requests. One of this session is taken back from
-        all, as it would be sent over this connection: others ask it again themselves.
+        Sessions that share an executor share equal requests. Those of this session are taken back from
+        all, for they would be sent over this connection: others ask again themselves.
         """
-        dispatcher, closed = self._executor.dispatcher, CallError(Kind.NOT_SENT, CLOSED)
+        if self.connection is not None:
+            self.connection.is_closed = True
         while True:
-            own = {event for event in dispatcher.coalescing.unfinished() if self._sends(event)}
-            for event in own.union(self._asked):
-                if event in own or event.claims <= self._asked[event]:
-                    dispatcher.withdraw(event, closed)
-            waiting = self._beginning or {event._waiter() for event in own.union(self._asked)}
-            if not waiting:
+            for event in list(self._own):
+                closed = CallError(Kind.NOT_SENT, CLOSED)
+                self._executor.dispatcher.withdraw(event, closed)
+            for ask in self._asks:
+                if ask.event not in self._own:
+                    ask.end()
+            if not self._own:
                 return
-            await asyncio.wait(tuple(waiting))
-
-    def _sends(self, event: Event) -> bool:
-        connection = getattr(event.first, "connection", None)  # others may share the executor
-        return connection is not None and connection.wire is self.wire
+            # What fails meanwhile waits to be sent again, and nobody tells.
+            await asyncio.wait([event._waiter() for event in self._own], timeout=LOOK_S)
 
 
 def close_unused(resources: Resources) -> None:

@@ -113,7 +113,7 @@ class Session:
             if self._connection is None:
                 connection = await asyncio.to_thread(self.model.connect)
                 mask_together([connection.wire])  # of a Pool there are several within
-                self._resources.wire = connection.wire
+                self._resources.connection = connection
                 limits = default("limits", None)
                 if limits is not None:
                     connection.endpoint.limiter.limits = limits
@@ -282,10 +282,12 @@ class Session:
         while True:
             if self._closed or call.connection is not self._connection:
                 raise CallError(Kind.NOT_SENT, CLOSED)
-            with self._resources.beginning():
-                event = await executor._append(call, deadline_s, priority)
-            with self._resources.asking(event), contextlib.suppress(CallError):
-                await executor.settled(event)
+            async with self._resources.asking() as ask:
+                event = ask.event = await executor._append(call, deadline_s, priority)
+                if event.first is call:
+                    self._resources.sends(event)
+                with contextlib.suppress(CallError):
+                    await executor.settled(event)
             taken_back = event.error is not None and event.error.kind is Kind.NOT_SENT
             if event.first is call or not taken_back:
                 return event  # else it was that of another session, which was closed

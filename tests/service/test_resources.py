@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, field_validator
 
 import lionproc as lp
 from lionproc.engine import journal
@@ -17,7 +18,21 @@ from lionproc.errors import Kind
 from lionproc.service.job_store import JobStore
 from lionproc.service.records import Records
 from lionproc.service.resources import Resources
-from lionproc.testing import run_virtual
+from lionproc.testing import Fault, run_virtual
+
+
+class Answer(BaseModel):
+    x: int
+
+
+class OtherAnswer(BaseModel):  # it is asked for in the same way, and read in another
+    model_config = {"title": "Answer"}
+    x: int
+
+    @field_validator("x")
+    @classmethod
+    def _none_is_negative(cls, x):
+        return abs(x)
 
 
 def service(name, model, **options):
@@ -285,9 +300,10 @@ def test_what_is_in_flight_is_waited_for_however_long_it_takes(owns_executor, mo
         asked = [await executor.append(Slow(name)) for name in ("in flight", "waits")]
         for event in asked:
             event.claims = 0
-        with resources.asking(asked[0]), resources.asking(asked[1]):
-            await asyncio.sleep(1)
-            await resources.close()
+        for event in asked:
+            resources.sends(event)
+        await asyncio.sleep(1)
+        await resources.close()
         assert asyncio.get_running_loop().time() >= 3600
         assert asked[0].value == "in flight"
         assert asked[1].error.kind is Kind.NOT_SENT
@@ -359,3 +375,40 @@ async def test_who_waits_for_an_equal_request_of_a_service_that_is_closed_asks_i
         await closing
         assert server.counters.total == 2
         await second.close()
+
+
+@pytest.mark.parametrize("fault", ["429", "500"])
+async def test_what_fails_in_flight_while_its_service_is_closed_is_not_sent_again(
+    server, model, fault
+):
+    async with lp.RateLimitedAPIExecutor() as executor:
+        one = service("one", model, executor=executor)
+        server.configure(faults=[Fault(fault, retry_after_s=600)])
+        server.hold()
+        asked = asyncio.create_task(one.process_data({"x": 1}))
+        await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+        closing = asyncio.create_task(one.close())
+        await until(lambda: one._runner._session.get()._resources.connection.is_closed)
+        server.release()
+        await closing
+        assert (await asked)["kind"] == "not_sent"
+        assert (server.counters.total, executor.queued) == (1, 0)
+
+
+@pytest.mark.parametrize("schema", [Answer, OtherAnswer], ids=["read alike", "read otherwise"])
+async def test_a_service_is_closed_though_it_waits_for_what_another_one_asks(server, model, schema):
+    async with lp.RateLimitedAPIExecutor() as executor:
+        first, second = (service(name, model, executor=executor) for name in ("first", "second"))
+        for each in (first, second):
+            await each.process_data({"x": "before"}, Answer)
+        executor.pause()
+        asked = [asyncio.create_task(first.process_data({"x": 1}, Answer))]
+        await until(lambda: executor.queued == 1)
+        asked.append(asyncio.create_task(second.process_data({"x": 1}, schema)))
+        await until(lambda: len(second._runner._session.get()._resources._asks) == 1)
+        await second.close()
+        assert (await asked[1])["kind"] == "not_sent"
+        executor.resume()
+        assert (await asked[0])["status"] == "success"
+        assert server.counters.total == 2
+        await first.close()
