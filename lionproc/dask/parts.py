@@ -171,7 +171,9 @@ class Part:
             saved, _ = read_source(source)
             if len(saved) != plan.rows:
                 return None
-            columns = {name: saved[str(name)].array for name in plan.names}
+            places = {label: place for place, label in enumerate(saved.columns)}
+            names = sorted(plan.names, key=lambda name: places[str(name)])  # as of a run
+            columns = {name: saved[str(name)].array for name in names}
             self._answered = int(facts["answered"])  # now that it was read whole
             is_own = facts.get(QUESTION) == self._question.token
             is_old = not plan.options.resume and not is_own

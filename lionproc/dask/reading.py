@@ -15,8 +15,7 @@ from lionproc.dask.question import DaskRows, Rows
 from lionproc.errors import ConfigurationError
 from lionproc.face import face
 from lionproc.frame.pandas_hash import Index, share_a_place
-from lionproc.frame.parquet_reader import PART, facts_in, files_of, refuse_surplus
-from lionproc.frame.parquet_reader import read_parquet as read_file
+from lionproc.frame.parquet_reader import PART, facts_in, files_of, read_saved, refuse_surplus
 from lionproc.frame.place import AnyPath, Remote, place_of
 
 __all__ = ["read_folder"]
@@ -35,7 +34,8 @@ def read_folder(path: AnyPath) -> DaskRows:
     Returns:
         A Dask frame; divisions are not known. Categories are those of answers, in parts that `save=`
         wrote, or of one file; those of other columns may differ from part to part, so Dask is told
-        that they are not known.
+        that they are not known. Whole numbers of several files that pandas has not written have a
+        dtype with gaps.
 
     Raises:
         ConfigurationError: There is nothing, it cannot be read, or there are parts of several runs
@@ -55,7 +55,7 @@ def read_folder(path: AnyPath) -> DaskRows:
     facts = (facts_in(files[0]) or {}) if len(files) > 1 else {}
     refuse_surplus(path, files, facts)
     names = [str(each.url if isinstance(each, Remote) else each) for each in files]
-    first = read_file(names[0])
+    first = read_saved(names[0], beside_others=len(files) > 1)
     meta = first.iloc[:0]
     meta.attrs = {}
     together = None
@@ -120,7 +120,7 @@ class _Together:
 
 
 def _read(name: str, together: _Together | None) -> Rows:
-    frame = read_file(name)
+    frame = read_saved(name, beside_others=together is not None)
     frame.attrs = {}
     if together is not None:
         together.check(name, frame)

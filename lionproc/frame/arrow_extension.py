@@ -48,10 +48,9 @@ class SavedDtype(pa.ExtensionType):
 
     Args:
         storage: Its Arrow type.
-        dtype: How to make the pandas dtype again: {"kind": "arrow"}, {"kind": "integer"} for whole
-            numbers with gaps, or {"kind": "category"} with the categories, the dtype of their index,
-            and whether they are ordered. Where JSON has no such values (dates, intervals), "held"
-            has the categories as Arrow writes them.
+        dtype: How to make the pandas dtype again: {"kind": "arrow"}, {"kind": "integer"} (with gaps)
+            or {"kind": "category"} with the categories, the dtype of their index, and whether they are
+            ordered. Where JSON has no such values, "held" has the categories as Arrow writes them.
     """
 
     def __init__(self, storage: pa.DataType, dtype: Mapping[str, Any]) -> None:
@@ -172,12 +171,13 @@ def to_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
     return table.replace_schema_metadata({b"pandas": json.dumps(metadata).encode()})
 
 
-def to_frame(table: pa.Table) -> pd.DataFrame:
+def to_frame(table: pa.Table, *, beside_others: bool = False) -> pd.DataFrame:
     """The frame that a table was made of, with its dtypes.
 
     Args:
         table: Of `to_table`, or of anybody's: also of pandas' own `to_parquet`, which names dtypes
             that it cannot read itself.
+        beside_others: See `are_lost`.
 
     Raises:
         Exception: Of any kind, where the metadata is made up.
@@ -187,12 +187,12 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     dtypes = dtypes_noted(table.schema)
     for place, field in enumerate(table.schema):
         note = (field.metadata or {}).get(DTYPE)
-        if note is None and are_lost(table.column(place), dtypes.get(field.name, "int64")):
+        noted, column = dtypes.get(field.name), table.column(place)
+        if note is None and are_lost(column, noted, beside_others=beside_others):
             note = _note({"kind": "integer"})
         if note is not None:
             saved = SavedDtype.__arrow_ext_deserialize__(field.type, note)
-            chunks = table.column(place).chunks
-            chunks = [pa.ExtensionArray.from_storage(saved, chunk) for chunk in chunks]
+            chunks = [pa.ExtensionArray.from_storage(saved, chunk) for chunk in column.chunks]
             made = _untyped.chunked_array(chunks, type=saved)
             typed[place] = pa.field(field.name, saved), made
     table, levels = levels_of(_replaced(table, typed))

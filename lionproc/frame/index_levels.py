@@ -18,7 +18,7 @@ import pyarrow as pa
 from lionproc.engine.json_bounds import read_json
 from lionproc.frame.distinct import distinct
 from lionproc.frame.pandas_hash import Index, has_one_place
-from lionproc.frame.whole_numbers import alike, to_pandas
+from lionproc.frame.whole_numbers import alike, appended, to_pandas
 
 __all__ = ["concatenated", "index_of", "levels_of"]
 
@@ -89,11 +89,13 @@ def concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if others:
         raise ValueError("the indexes have different numbers of levels")
     if count == 1:
-        return pd.concat(alike(frames))
+        whole = pd.concat(alike(frames))
+        whole.index = appended([frame.index for frame in frames])
+        return whole
     bare = [frame.reset_index(drop=True) for frame in frames]
     made = pd.concat(alike(bare), ignore_index=True)
     every = [[frame.index.get_level_values(place) for frame in frames] for place in range(count)]
-    made.index = index_of([first.append(more) for first, *more in every])
+    made.index = index_of(list(map(appended, every)))
     return made
 
 

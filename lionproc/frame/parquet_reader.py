@@ -72,19 +72,26 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
         >>> df.llm.process("Sum up {text}", into="sum", save="sums/")  # doctest: +SKIP
         >>> lp.read_parquet("sums/")  # doctest: +SKIP
     """
+    return read_saved(path)
+
+
+def read_saved(path: AnyPath, *, beside_others: bool = False) -> pd.DataFrame:
+    """`read_parquet`, also of one of several files that are put together elsewhere; see `are_lost`."""
     files = files_of(path)
     with readable(place_of(path)), contextlib.ExitStack() as copies:
         here = [copies.enter_context(local_copy(file)) for file in files]
         wrong = try_files(here, files)
         if wrong is not None:  # it may have failed for the bounds of that process: here it has none
             raise wrong
-        frame, facts = heard_meanwhile(partial(read_files, here, files))
+        frame, facts = heard_meanwhile(
+            partial(read_files, here, files, beside_others=beside_others)
+        )
     if files != [place_of(path)]:  # the parts of a folder
         for each in facts:
             refuse_surplus(path, files, each, rows=len(frame))
         lacks = _lacks(files, len(frame), facts)
         if lacks:
-            warnings.warn(f"{str(path)!r} {lacks}", LionprocWarning, stacklevel=3)
+            warnings.warn(f"{str(path)!r} {lacks}", LionprocWarning, stacklevel=4)
     return frame
 
 
@@ -143,13 +150,17 @@ def _lacks(
 
 
 def read_files(
-    files: Sequence[Path], names: Sequence[Path | Remote | str] | None = None
+    files: Sequence[Path],
+    names: Sequence[Path | Remote | str] | None = None,
+    *,
+    beside_others: bool = False,
 ) -> tuple[pd.DataFrame, list[dict[str, object]]]:
     """The rows of all files one after the other, and the facts of each.
 
     Args:
         files: On this machine.
         names: What they are called, if it is something else.
+        beside_others: See `are_lost`.
 
     Raises:
         ConfigurationError: One cannot be read; or not together with the others.
@@ -157,17 +168,20 @@ def read_files(
     read = []
     for file, name in zip(files, names or files, strict=True):
         with readable(name):
-            read.append(read_source(file))
+            read.append(read_source(file, beside_others=beside_others))
     frames = [frame for frame, _ in read]
     frame = frames[0] if len(frames) == 1 else concatenated(frames)
     return frame, [facts for _, facts in read]
 
 
-def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
+def read_source(
+    source: Any, *, beside_others: bool = False
+) -> tuple[pd.DataFrame, dict[str, object]]:
     """The frame and the facts of a file that is open.
 
     Args:
         source: What `pyarrow.parquet.read_table` reads.
+        beside_others: See `are_lost`.
 
     Raises:
         ConfigurationError: Columns are called alike, of which pyarrow would write down all for each.
@@ -179,7 +193,7 @@ def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
     schema = table.schema
     check_schema(schema)
     check_names(schema)
-    frame = to_frame(table)
+    frame = to_frame(table, beside_others=beside_others)
     labels = (schema.metadata or {}).get(LABELS)
     if labels is not None:
         frame.columns = pd.Index(_names(labels), dtype=object, name=frame.columns.name)

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from lionproc.engine.json_bounds import read_json
 from lionproc.frame.notes import field_noted, noted_by_pandas
+from lionproc.frame.pandas_hash import Index
 
-__all__ = ["IntegerWithGaps", "alike", "are_lost", "dtypes_noted", "to_pandas"]
+__all__ = ["IntegerWithGaps", "alike", "appended", "are_lost", "dtypes_noted", "to_pandas"]
 
 EXACT = 2**53
 _KINDS = (("Int", ""), ("UInt", ""), ("int", "[pyarrow]"), ("uint", "[pyarrow]"))
@@ -58,15 +59,21 @@ def dtypes_noted(schema: pa.Schema) -> dict[object, str]:
     return {field_noted(column): column["numpy_type"] for column in noted_by_pandas(schema)}
 
 
-def are_lost(column: Arrow, noted: str) -> bool:
+def are_lost(column: Arrow, noted: str | None, *, beside_others: bool = False) -> bool:
     """Whether pandas would change the numbers of a column, which has gaps.
 
     Args:
         column: A chunked array of Arrow, of any type.
         noted: The dtype that pandas has noted for it. Objects stay objects, and the dtypes of pandas
-            itself have numbers and gaps.
+            itself have numbers and gaps. None where pandas has noted nothing.
+        beside_others: Whether others are put beside it that are not known, which may have numbers
+            and gaps where this one has none: then all are read in one way, unless pandas has noted it.
     """
-    if not _types.is_integer(column.type) or not column.null_count or noted not in _NUMBERS:
+    if not _types.is_integer(column.type):
+        return False
+    if beside_others and noted is None:
+        return True
+    if not column.null_count or (noted or "int64") not in _NUMBERS:
         return False
     ends = pc.min_max(column).as_py()
     return ends["min"] is not None and not -EXACT <= ends["min"] <= ends["max"] <= EXACT
@@ -178,3 +185,26 @@ def _is_beyond(column: Any) -> bool:
 def _are_whole(column: Any) -> bool:
     there = column.dropna()
     return bool((there.abs().le(EXACT) & there.mod(1).eq(0)).all())
+
+
+def appended(indexes: Sequence[Index]) -> Index:
+    """Indexes one after the other, in which whole numbers stay themselves.
+
+    Args:
+        indexes: Of files, or one level of theirs.
+    """
+    if any(index.dtype == object for index in indexes):  # pandas would make floats of them
+        cells = np.concatenate([np.asarray(index, dtype=object) for index in indexes])
+        names = {index.name for index in indexes}
+        made: Index = pd.Index(cells, dtype=object, name=names.pop() if len(names) == 1 else None)
+        return made
+    kinds = {index.dtype.kind for index in indexes}
+    if "f" in kinds and kinds & {"i", "u"}:
+        levels = alike([index.to_frame(index=False, name="level") for index in indexes])
+        indexes = [
+            pd.Index(level["level"], name=index.name)
+            for level, index in zip(levels, indexes, strict=True)
+        ]
+    first, *more = indexes
+    whole: Index = first.append(more)
+    return whole

@@ -122,7 +122,7 @@ class ComposedSession(Session):
             else:
                 before.append(asked)
                 leaf = following
-                await self.sessions[leaf].revive()
+                await self.sessions[leaf].restart()
         return _with(event, before) if before else event
 
     def _kept(
@@ -151,6 +151,8 @@ class ComposedSession(Session):
 
     async def close(self) -> None:
         """Stop sending and close all connections."""
+        for session in self.sessions:
+            session.refuse()
         for session in self.sessions:
             await session.close()
 

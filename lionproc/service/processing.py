@@ -373,7 +373,8 @@ class ProcessingService:
         """
         await self.stop()
         await self._runner.wait_for_all()
-        self._store.lease.close()
+        if not len(self._runner):  # else somebody goes on with it already
+            self._store.lease.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -244,6 +244,10 @@ class Session:
     async def revive(self) -> None:
         """Begin anew after `close`, or if an error stopped the executor: the cause may be gone."""
         self._closed = False
+        await self.restart()
+
+    async def restart(self) -> None:
+        """Begin anew if an error stopped the executor."""
         if self.executor.fatal is not None:
             await self.executor.start()
 
@@ -297,9 +301,13 @@ class Session:
 
         Who gives up the wait ends it for nobody else.
         """
-        self._closed = True
+        self.refuse()
         if self not in _of_parent:  # else nothing is open here
             await asyncio.shield(to_its_end(self._close()))
+
+    def refuse(self) -> None:
+        """From now on nothing more is asked, until it is revived."""
+        self._closed = True
 
     async def _close(self) -> None:
         async with self._opening:

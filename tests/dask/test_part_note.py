@@ -251,3 +251,18 @@ def test_rows_that_are_to_be_asked_one_by_one_have_parts_of_their_own(dd, how, s
     equal = ("a", "a", "b")
     assert run(*equal, deduplicate=True) == 2
     assert [run(*equal, deduplicate=False) for _ in range(2)] == [3, 0]
+
+
+@pytest.mark.parametrize("sure", [{"votes": 3}, {"confidence": True}])
+def test_parts_with_votes_in_an_earlier_stage_are_read_in_the_order_of_a_run(
+    dd, shared, how, sent, sure
+):
+    shared.configure(answer='"good"')
+    mood = {"name": "x", "prompt": "Mood of {text}", "schema": Literal["good", "bad"], **sure}
+    made = [mood, {"name": "y", "prompt": "Then {x}"}]
+    ddf = rows(dd)
+    first = computed(ddf.llm.pipeline(made, **how))
+    assert sent() > 0
+    again = computed(ddf.llm.pipeline(made, **how))
+    pd.testing.assert_frame_equal(again, first, check_dtype=False)
+    assert sent() == 0

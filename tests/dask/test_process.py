@@ -290,6 +290,16 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
             run(FRAME.assign(text="x"), lambda row: "row " + row["text"])
 
 
+def test_whole_numbers_of_other_peoples_parts_are_the_same_whichever_have_gaps(dd, tmp_path):
+    big = 2**60 + 1
+    for number, ids in enumerate(([1, None], [big, None], [big, big + 2])):
+        pq.write_table(pa.table({"id": pa.array(ids, pa.int64())}), tmp_path / f"{number}.parquet")
+    lazy = lp.dask.read_parquet(tmp_path)
+    ids = computed(lazy)["id"]
+    assert str(ids.dtype) == str(lazy.dtypes["id"]) == "Int64"
+    assert ids.dropna().tolist() == [1, big, big, big + 2]
+
+
 @pytest.mark.parametrize("what", ["an answer", "the name of a column", "its end"])
 def test_a_part_that_was_damaged_on_the_disk_is_asked_again(dd, home, tmp_path, what):
     with Server(answer="mild") as server:

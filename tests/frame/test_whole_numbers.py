@@ -106,6 +106,19 @@ def test_files_of_one_folder_keep_the_numbers_of_each_other():
     assert far["id"].dtype == "float64"
 
 
+@pytest.mark.parametrize("levels", [["id"], ["id", "n"]])
+@pytest.mark.parametrize("dtype", ["object", "Int64"])
+def test_an_index_of_several_files_keeps_its_numbers(levels, dtype):
+    parts = [[BIG, None], [BIG + 2, 7], [1, None]]
+    frames = []
+    for ids in parts:
+        frame = pd.DataFrame({"id": pd.array(ids, dtype=dtype), "n": [1, 2], "a": ["x", "y"]})
+        frames.append(to_frame(to_table(frame.set_index(levels))))
+    whole = concatenated(frames)
+    assert whole.index.get_level_values("id").dropna().tolist() == [BIG, BIG + 2, 7, 1]
+    assert whole.index.names == levels
+
+
 def test_rows_of_ids_with_gaps_are_not_bought_again_when_they_were_saved(server, tmp_path):
     model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
     cells = [{"id": BIG, "of": [1, None]}, {"id": None, "of": None}, {"id": BIG + 2, "of": []}]

@@ -40,6 +40,18 @@ def service(name, model, **options):
     return lp.ProcessingService(name, name, **{**usual, **options})
 
 
+def slowed(thing, name):
+    """Have something that a thing does last on until the event that is returned is set."""
+    goes_on, work = threading.Event(), getattr(thing, name)
+
+    async def slowly():
+        await work()
+        await asyncio.to_thread(goes_on.wait, 20)
+
+    setattr(thing, name, slowly)
+    return goes_on
+
+
 async def until(holds):
     while not holds():  # noqa: ASYNC110  (what it looks at rings no bell)
         await asyncio.sleep(0)
@@ -412,3 +424,43 @@ async def test_a_service_is_closed_though_it_waits_for_what_another_one_asks(ser
         assert (await asked[0])["status"] == "success"
         assert server.counters.total == 2
         await first.close()
+
+
+async def test_what_begins_while_a_service_is_being_closed_stays_its_own(server, model):
+    one, other = service("one", model), service("one", model)
+    await one.process_data({"x": "before"})
+    goes_on = slowed(one._runner, "wait_for_all")
+    closing = asyncio.create_task(one.close())
+    await until(lambda: one.executor.dispatcher.permission.stopping)
+    server.hold()
+    asked = asyncio.create_task(one.process_data({"x": "begins"}))
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+    goes_on.set()
+    await closing
+    assert await other.resume() == []  # it is under way there
+    server.release()
+    assert (await asked)["status"] == "success"
+    assert server.counters.total == 2
+    for each in (one, other):
+        await each.close()
+
+
+async def test_after_closing_began_no_further_model_is_asked(server, model):
+    each = {"base_url": server.base_url, "api_key": server.key}
+    several = [lp.Model(f"openai/{name}", **each) for name in ("refused", "m", "n")]
+    one = service("one", lp.Fallback(several))
+    server.configure(faults=lambda body, _: "401" if body["model"] == "refused" else None)
+    server.hold()
+    asked = [asyncio.create_task(one.process_data({"x": n})) for n in range(3)]
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 3)
+    goes_on = slowed(one._runner._session.get().sessions[0], "_close")
+    closing = asyncio.create_task(one.close())
+    await until(lambda: one.executor.dispatcher.permission.stopping)
+    server.release()
+    assert {(await each).get("kind") for each in asked} == {"not_sent"}
+    goes_on.set()
+    await closing
+    assert server.counters.total == 3
+    server.configure(faults=None)
+    assert [each["status"] for each in await one.resume()] == ["success"] * 3
+    await one.close()
