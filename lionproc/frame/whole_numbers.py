@@ -95,20 +95,28 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     said = read_json((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = {name for name in said.get("index_columns", []) if isinstance(name, str)}
     columns = [name for name in table.column_names if name not in index]
+    cells: dict[str, Any] = {}
     for name in table.column_names:
         column, dtype = table.column(name), noted.get(name, "int64")
         if not _are_changed(column, dtype, of_index=name in index):
             continue
-        if len(columns) != frame.shape[1]:
-            raise ValueError("the index is not what it is said to be")
-        cells = np.empty(len(frame), dtype=object)
-        cells[:] = list(column.to_pandas(integer_object_nulls=True))
+        cells[name] = np.empty(len(frame), dtype=object)
+        cells[name][:] = list(column.to_pandas(integer_object_nulls=True))
         if name in index:
-            made: Any = pd.array(cells, dtype=dtype)  # type: ignore[call-overload]
+            made: Any = pd.array(cells.pop(name), dtype=dtype)
             frame.index = pd.Index(made, name=frame.index.name, tupleize_cols=False)
-        else:
-            frame.isetitem(columns.index(name), cells)
-    return frame
+    if cells and len(columns) != frame.shape[1]:
+        raise ValueError("the index is not what it is said to be")
+    if not cells:
+        return frame
+    # Made at once: one by one takes the square of the columns.
+    every = {
+        place: cells[name] if name in cells else frame.iloc[:, place]
+        for place, name in enumerate(columns)
+    }
+    whole = pd.DataFrame(every, index=frame.index, copy=False)
+    whole.columns = frame.columns
+    return whole
 
 
 def _are_changed(column: Arrow, noted: str, *, of_index: bool) -> bool:

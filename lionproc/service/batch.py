@@ -310,6 +310,8 @@ class BatchProcessor:
         await self.service.close()
 
     def __repr__(self) -> str:
+        if not {"batch_size", "service"} <= vars(self).keys():
+            return "<BatchProcessor, half made>"
         return f"<BatchProcessor {self.name!r}, {self.batch_size} at once, {self.service!r}>"
 
 

@@ -18,7 +18,7 @@ from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal_path import anchored
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
-from lionproc.errors import LionprocError, ModelError
+from lionproc.errors import ConfigurationError, LionprocError, ModelError
 from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.branch import Branch
@@ -118,8 +118,11 @@ class ProcessingService:
             concurrency=concurrency,
             adapt=False,  # the limiter of the endpoint adapts, and every request passes it as well
         )
-        if executor is not None:
+        if isinstance(executor, RateLimitedAPIExecutor):
             self.limits = executor.limits
+        elif executor is not None:
+            what = type(executor).__name__
+            raise ConfigurationError(f"executor= is a lp.RateLimitedAPIExecutor, not a {what}.")
         self._prompt = Prompt(system, prompt, kind, dict(options or {}))
         self.save_dir = private_folder(save_dir)
         make_session = partial(
@@ -390,4 +393,6 @@ class ProcessingService:
         await self.close()
 
     def __repr__(self) -> str:
+        if "save_dir" not in vars(self):
+            return "<ProcessingService, half made>"  # a traceback shows it while __init__ fails
         return f"<ProcessingService {self.name!r} in {str(self.save_dir)!r}, {self.limits!r}>"

@@ -552,3 +552,10 @@ async def test_a_service_goes_on_with_the_client_as_it_was_and_says_so_once(serv
     assert caplog.text.count("the client of") == 1
     await service.close()
     await client.close()
+
+
+@pytest.mark.parametrize("kind", [lp.ProcessingService, lp.BatchProcessor])
+def test_what_cannot_send_is_refused_and_a_half_made_service_can_be_shown(model, kind):
+    with pytest.raises(lp.errors.ConfigurationError, match="RateLimitedAPIExecutor, not a str"):
+        kind("S", "requests", model=model, executor="sk-secret")
+    assert repr(kind.__new__(kind)) == f"<{kind.__name__}, half made>"
