@@ -70,7 +70,9 @@ class ProcessingService:
         system: The system prompt.
         prompt: A template with `{data}` or `{field}`, or a function of the data; None for a
             plain request to process it.
-        executor: An executor to send through, whose limits then hold instead of the two above.
+        executor: An executor to send through, whose limits then hold instead of the two above. It
+            sends in the order in which it is asked, so a server that asks everybody to wait holds up
+            the others behind it: give services at several servers executors of their own.
         journal: The file that replies are kept in, None for `journal.sqlite` in `save_dir`.
         retry: How often and how long to retry.
         concurrency: Requests in flight at once.
