@@ -2,8 +2,8 @@
 
 Those of a pipeline whose stages ask with functions are known when they are made, and of later stages
 they are made of answers. So a part notes a digest of them, and whoever finds it makes them anew, of
-the answers in the part. Noted are also the thresholds by which a cascade chose who answers, and that
-equal rows were asked one by one.
+the answers in the part. Noted are also the thresholds by which a cascade chose who answers, the code
+that read replies, and that equal rows were asked one by one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import pandas as pd
 
 from lionproc.frame.assemble import column_names
 from lionproc.frame.dtypes import cells_of
+from lionproc.frame.function_digest import digest_of
 from lionproc.frame.job import Job
 from lionproc.frame.plan import Plan
 from lionproc.frame.stage import Answers
 from lionproc.model.as_json import plain, plain_field, to_json
+from lionproc.model.reading_code import reading_code
 from lionproc.model.thresholds import thresholds_of
 
 __all__ = ["Columns", "note_expected", "note_of"]
@@ -69,9 +71,12 @@ def _digest(job: Job, answers: Answers) -> str | None:
     stages = _noted_stages(plan)
     thresholds = [thresholds_of(stage.model) for stage in plan.stages]
     apart = not plan.options.deduplicate and (plan.staged or _repeats(job))
-    if not (stages or any(thresholds) or apart):
+    reading = [reading_code(stage.answer.source) for stage in plan.stages]
+    if not (stages or any(thresholds) or apart or any(reading)):
         return None
     made = hashlib.sha256(json.dumps([thresholds, apart]).encode())
+    if any(reading):
+        made.update(digest_of(reading).encode())
     for stage in stages:
         (builder, *_) = job._builders_at(stage)
         for calls in plan.in_portions(stage, builder, range(plan.rows), answers):

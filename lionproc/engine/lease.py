@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -47,28 +48,34 @@ class Lease:
         self.id = secrets.token_hex(16)
         self._folder = folder / FOLDER
         self._lock: FileLock | None = None
+        self._claiming = threading.Lock()
         renew_in_child(self)
 
     def renew(self) -> None:
         """In a forked child: begin with another name, and leave the parent its lock and its file."""
         leave_behind(self._lock)
         self.id, self._lock = secrets.token_hex(16), None
+        self._claiming = threading.Lock()
 
     def claim(self) -> str:
         """Hold the lease, from now until `close`. Returns its id."""
-        if self._lock is None:
-            path = self._folder / self.id
-            if self._folder.is_symlink():
-                return self.id  # a file that is made there, or removed, is somebody else's
-            for _ in range(2):  # another process may just be removing the empty folder
-                try:
-                    self._folder.mkdir(mode=0o700, exist_ok=True)
-                    self._lock = _locked(path)
-                    break
-                except OSError:  # a file system without locks, or a folder that cannot be written
-                    with contextlib.suppress(OSError):
-                        path.unlink()
+        with self._claiming:  # from several threads
+            if self._lock is None:
+                self._hold()
         return self.id
+
+    def _hold(self) -> None:
+        path = self._folder / self.id
+        if self._folder.is_symlink():
+            return  # a file that is made there, or removed, is somebody else's
+        for _ in range(2):  # another process may just be removing the empty folder
+            try:
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                self._lock = _locked(path)
+                break
+            except OSError:  # a file system without locks, or a folder that cannot be written
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     @property
     def is_seen(self) -> bool:

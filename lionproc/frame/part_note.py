@@ -2,7 +2,7 @@
 
 The name of a part is made of the fingerprint, which knows the words and models of a run, and what
 three of its rows ask. Not in it is how a cascade chooses who answers, what functions do with other
-rows, and what later stages are shown besides their own words. A run that differs in these alone
+rows, how code of the user's reads replies, and what later stages are shown besides their own words. A run that differs in these alone
 finds parts of its own name in its folder, which are not its own.
 """
 
@@ -15,6 +15,7 @@ from lionproc.frame.plan import Plan, sampled
 from lionproc.frame.stage import Stage
 from lionproc.frame.stage_output import StageOutput
 from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.reading_code import reading_code
 from lionproc.model.schema_type import shape_kept
 from lionproc.model.thresholds import thresholds_of
 
@@ -64,5 +65,6 @@ def _of_stage(stage: Stage) -> dict[str, object]:
         "thresholds": thresholds_of(stage.model),
         "functions": [prompt.functions for prompt in prompts if prompt.calls_functions],
         "on_missing": [p.on_missing for p in prompts if p.on_missing != "skip"],
+        "reading": reading_code(stage.answer.source),
         "input": [(shape_kept(answer), answer.source) for answer in wanted],
     }

@@ -266,3 +266,41 @@ def test_parts_with_votes_in_an_earlier_stage_are_read_in_the_order_of_a_run(
     again = computed(ddf.llm.pipeline(made, **how))
     pd.testing.assert_frame_equal(again, first, check_dtype=False)
     assert sent() == 0
+
+
+def shouting(suffix):
+    """A type whose validator adds something, made anew as when a cell is run again."""
+
+    class Word(pydantic.BaseModel):
+        word: str
+
+        @pydantic.field_validator("word")
+        @classmethod
+        def _louder(cls, word):
+            return word.removesuffix("!").removesuffix("?") + suffix
+
+    return Word
+
+
+def test_a_part_is_asked_for_again_where_another_code_reads_the_replies(dd, shared, how, sent):
+    shared.configure(answer='{"word": "yes"}')
+    how |= {"journal": None}  # where the replies are, so that they are not bought again
+    ddf = rows(dd)
+    said = [
+        computed(ddf.llm.process("Of {text}", "a", schema=shouting(suffix), **how))["a_word"].iloc[
+            0
+        ]
+        for suffix in ("!", "!", "?")
+    ]
+    assert (said, sent()) == (["yes!", "yes!", "yes?"], 6)
+
+
+def test_a_part_of_lists_is_none_of_sets(dd, shared, how, sent):
+    shared.configure(answer='["b", "a", "b"]')
+    how |= {"journal": None}
+    ddf = rows(dd)
+    said = [
+        list(computed(ddf.llm.process("Of {text}", "a", schema=schema, **how))["a"].iloc[0])
+        for schema in (list[str], set[str])
+    ]
+    assert (said, sent()) == ([["b", "a", "b"], ["a", "b"]], 6)

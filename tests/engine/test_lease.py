@@ -4,9 +4,11 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
+from lionproc.engine import lease as leases
 from lionproc.engine.lease import FOLDER, Lease
 
 
@@ -112,3 +114,34 @@ def test_where_a_disk_has_no_locks_there_are_no_leases(tmp_path, monkeypatch, co
     assert list((tmp_path / FOLDER).iterdir()) == []
     assert not Lease(tmp_path).is_held(held)
     lease.close()
+
+
+def test_threads_that_claim_a_lease_at_one_moment_hold_it(tmp_path, monkeypatch):
+    locked, both_are_in, one_has_it = leases._locked, threading.Event(), threading.Event()
+    came = []
+
+    def slowly(path):
+        came.append(path)
+        if len(came) == 1:
+            made = locked(path)
+            both_are_in.wait(0.3)
+            return made
+        both_are_in.set()
+        one_has_it.wait(20)
+        return locked(path)
+
+    def claim():
+        one.claim()
+        one_has_it.set()
+
+    monkeypatch.setattr(leases, "_locked", slowly)
+    one = Lease(tmp_path)
+    claiming = [threading.Thread(target=claim) for _ in range(2)]
+    for each in claiming:
+        each.start()
+    for each in claiming:
+        each.join()
+    assert one.is_seen
+    monkeypatch.setattr(leases, "_locked", locked)
+    assert Lease(tmp_path).is_held(one.id)
+    one.close()

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Literal
+from typing import Annotated, Literal
 
 import pandas as pd
 import pydantic
@@ -33,6 +33,10 @@ def how(model, tmp_path):
         "limits": one,
         "progress": False,
     }
+
+
+def trimmed(text):
+    return text.strip()
 
 
 class Wanted(pydantic.BaseModel):
@@ -115,6 +119,12 @@ WAYS = {
     ),
     "the votes": lambda df, how, new: df.llm.process(
         "Say {text}", into="o", votes=5 if new else 3, **how
+    ),
+    "the code that reads the answers": lambda df, how, new: df.llm.process(
+        "Say {text}",
+        into="o",
+        schema=Annotated[str, pydantic.AfterValidator(str.upper if new else trimmed)],
+        **how,
     ),
     "equal rows one by one": lambda df, how, new: df.llm.process(
         "Say {text}", into="o", deduplicate=not new, **how

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import re
+import threading
 from typing import Literal
 
 import pytest
@@ -289,6 +290,33 @@ async def test_a_job_that_is_closed_while_it_runs_sends_nothing_more_and_is_resu
     (again,) = await pipeline.resume()
     assert (again["status"], again["results"]["failed"]) == ("success", 0)
     assert (server.counters.total, server.duplicates()) == (20, 0)
+
+
+async def test_what_a_stage_answers_while_its_pipeline_is_closed_goes_on_to_no_other(
+    server, pipeline
+):
+    await filled(pipeline, stage("A", "a"), stage("B", "b"))
+    first, _ = pipeline.processors.values()
+    server.hold()
+    running = asyncio.create_task(pipeline.process_data([{"n": n} for n in range(4)]))
+    await asyncio.to_thread(server.wait_for, lambda c: c.in_flight == 4)
+    goes_on, close = threading.Event(), first.session._close
+
+    async def slowly():
+        await close()
+        await asyncio.to_thread(goes_on.wait, 20)
+
+    first.session._close = slowly
+    closing = asyncio.create_task(pipeline.close())
+    while not first.stopped:  # noqa: ASYNC110  (on the engine's thread)
+        await asyncio.sleep(0.001)
+    server.release()
+    assert (await running)["status"] == "error"
+    goes_on.set()
+    await closing
+    assert server.counters.total == 4
+    await pipeline.resume()
+    assert (server.counters.total, server.duplicates()) == (8, 0)
 
 
 async def test_items_that_could_not_be_asked_leave_their_job_to_be_resumed(server, pipeline):

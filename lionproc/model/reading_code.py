@@ -1,0 +1,62 @@
+"""What makes an answer of a reply besides what the JSON Schema of its type tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import TypeAdapter
+
+__all__ = ["reading_code"]
+
+_SETS = frozenset(("set", "frozenset"))  # which a model is asked for as for lists
+_FUNCTIONS = ("function", "post_init")  # where pydantic's core schemas have such
+
+
+def reading_code(source: Any) -> list[object]:
+    """The functions that read answers of a type or make their columns, and the sets in it.
+
+    Two types that are asked for in the same words, and of which a validator differs, read the same
+    reply as different answers.
+
+    Args:
+        source: The type; None where answers are of a JSON Schema.
+
+    Returns:
+        Them in the order in which pydantic comes to them; nothing where the schema tells all.
+
+    Example:
+        >>> reading_code(list[str]), reading_code(set[str])
+        ([], ['set'])
+    """
+    if source is None:
+        return []
+    try:
+        schema: Any = TypeAdapter(source).core_schema
+    except Exception:  # noqa: BLE001  (one that only stands within another, say)
+        return []
+    return list(_parts(schema))
+
+
+def _parts(node: Any) -> Iterator[object]:
+    if isinstance(node, (list, tuple)):
+        for part in node:
+            yield from _parts(part)
+    elif isinstance(node, dict):
+        kind = node.get("type")
+        if kind in _SETS:
+            yield kind
+        elif kind == "enum" and "_missing_" in _written(node["cls"]):
+            yield node["cls"]._missing_.__func__
+        for name, part in node.items():
+            if name in _FUNCTIONS and callable(part):
+                function = getattr(part, "__func__", part)  # not the class that it is bound to
+                if not str(getattr(function, "__module__", "")).startswith("pydantic"):
+                    yield function
+            elif name != "metadata":
+                yield from _parts(part)
+
+
+def _written(kind: type) -> set[str]:
+    """What a person has written into a class of choices."""
+    return {name for base in kind.__mro__ if base.__module__ != "enum" for name in vars(base)}
