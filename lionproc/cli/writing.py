@@ -146,12 +146,13 @@ class Target:
         from lionproc.frame.json_lines import named_levels, write_records
         from lionproc.frame.separator import SEPARATORS
         from lionproc.frame.spreadsheet import csv_cleaner, csv_end_cleaner
+        from lionproc.frame.whole_numbers import with_levels
 
         if self.format == "jsonl":
             write_records(frame, sink.write)
             return
         levels = [name for name, _ in named_levels(frame)]
-        frame = frame.reset_index(levels) if levels else frame
+        frame = with_levels(frame, levels) if levels else frame
         clean = None if self.as_is else csv_cleaner(self.like.delimiter)
         only_end = None if self.as_is else csv_end_cleaner(self.like.delimiter)
         shown = {

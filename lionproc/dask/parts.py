@@ -171,9 +171,12 @@ class Part:
             saved, _ = read_source(source)
             if len(saved) != plan.rows:
                 return None
-            places = {label: place for place, label in enumerate(saved.columns)}
-            names = sorted(plan.names, key=lambda name: places[str(name)])  # as of a run
-            columns = {name: saved[str(name)].array for name in names}
+            places: dict[Hashable, int] = {n: place for place, n in enumerate(saved.columns)}
+            found = {name: places.get(name, places.get(str(name), -1)) for name in plan.names}
+            if -1 in found.values():
+                return None
+            names = sorted(found, key=found.__getitem__)  # as of a run
+            columns = {name: saved.iloc[:, found[name]].array for name in names}
             self._answered = int(facts["answered"])  # now that it was read whole
             is_own = facts.get(QUESTION) == self._question.token
             is_old = not plan.options.resume and not is_own

@@ -153,7 +153,9 @@ class Dispatcher:
                 self.finish(event, not_sent())
             await self.workers.stop(grace_s)
             await self.awaiting_disk.empty()
-            for event in (*self.queue.clear(), *self.coalescing.unfinished()):
+            for event in self.queue.clear():  # what came back meanwhile, and would be sent again
+                self.finish(event, not_sent())
+            for event in self.coalescing.unfinished():
                 self.finish(event, CallError(Kind.CANCELLED, "Stopped while it was in flight."))
             self.coalescing.stop()
         finally:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lionproc.errors import MissingDependencyError
 from lionproc.frame.export import table_of
+from lionproc.frame.whole_numbers import with_levels
 
 if TYPE_CHECKING:
     import datasets
@@ -40,7 +41,7 @@ def to_dataset(frame: pd.DataFrame) -> datasets.Dataset:
     import datasets
 
     levels = [name for name in frame.index.names if name is not None]
-    bare = frame.reset_index(levels) if levels else frame
+    bare = with_levels(frame, levels) if levels else frame
     table = table_of(bare.reset_index(drop=True))
     for place, field in enumerate(table.schema):
         wanted = _of_datasets(field.type)

@@ -18,7 +18,15 @@ from lionproc.engine.json_bounds import read_json
 from lionproc.frame.notes import field_noted, noted_by_pandas
 from lionproc.frame.pandas_hash import Index
 
-__all__ = ["IntegerWithGaps", "alike", "appended", "are_lost", "dtypes_noted", "to_pandas"]
+__all__ = [
+    "IntegerWithGaps",
+    "alike",
+    "appended",
+    "are_lost",
+    "dtypes_noted",
+    "to_pandas",
+    "with_levels",
+]
 
 EXACT = 2**53
 _KINDS = (("Int", ""), ("UInt", ""), ("int", "[pyarrow]"), ("uint", "[pyarrow]"))
@@ -216,3 +224,19 @@ def appended(indexes: Sequence[Index]) -> Index:
     first, *more = indexes
     whole: Index = first.append(more)
     return whole
+
+
+def with_levels(frame: pd.DataFrame, levels: Sequence[Any]) -> pd.DataFrame:
+    """A frame with levels of its index as columns, in which objects stay what they are.
+
+    Args:
+        frame: Its columns have other names.
+        levels: Their names.
+    """
+    made: pd.DataFrame = frame.reset_index(levels)
+    for name in levels:
+        level = frame.index.get_level_values(name)
+        place: Any = made.columns.get_loc(name)
+        if level.dtype == object and made.iloc[:, place].dtype != object:
+            made.isetitem(place, np.asarray(level, dtype=object))
+    return made

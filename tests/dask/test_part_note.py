@@ -304,3 +304,12 @@ def test_a_part_of_lists_is_none_of_sets(dd, shared, how, sent):
         for schema in (list[str], set[str])
     ]
     assert (said, sent()) == ([["b", "a", "b"], ["a", "b"]], 6)
+
+
+@pytest.mark.parametrize("label", [5, ("a", 1), "5"], ids=repr)
+def test_parts_with_answers_under_any_label_are_read(dd, how, sent, label):
+    ddf = rows(dd)
+    first = computed(ddf.llm.process("Of {text}", label, **how))
+    again = computed(ddf.llm.process("Of {text}", label, **how))
+    assert again[label].tolist() == first[label].tolist()
+    assert sent() == 6

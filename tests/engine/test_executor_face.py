@@ -368,7 +368,7 @@ def test_what_fails_while_it_is_stopped_ends_and_is_in_no_queue(virtual, key):
         event = await executor.append(desk.call("a", key=key))
         await asyncio.sleep(1)
         await executor.stop()
-        assert event.error.kind is Kind.CANCELLED
+        assert event.error.kind is Kind.NOT_SENT
         assert executor.queued == executor.dispatcher.open_events == 0
         await executor.start()
         await executor.forward()

@@ -119,6 +119,16 @@ def test_an_index_of_several_files_keeps_its_numbers(levels, dtype):
     assert whole.index.names == levels
 
 
+def test_an_index_of_ids_with_gaps_is_written_with_its_numbers(server, tmp_path, monkeypatch):
+    ids = pd.Index([BIG, None, BIG + 2], dtype=object, name="id")
+    frame = pd.DataFrame({"text": ["x", "y", "z"]}, index=ids)
+    asked_of(server, monkeypatch, tmp_path)
+    pq.write_table(to_table(frame), "in.parquet")
+    main(["process", "in.parquet", "-p", "q {text}", "-m", "openai/m", "--save", "out.csv"])
+    assert pd.read_csv("out.csv", dtype="string")["id"].tolist() == [str(BIG), pd.NA, str(BIG + 2)]
+    assert frame.llm.to_dataset()["id"][:] == [BIG, None, BIG + 2]
+
+
 def test_rows_of_ids_with_gaps_are_not_bought_again_when_they_were_saved(server, tmp_path):
     model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
     cells = [{"id": BIG, "of": [1, None]}, {"id": None, "of": None}, {"id": BIG + 2, "of": []}]
@@ -132,10 +142,14 @@ def test_rows_of_ids_with_gaps_are_not_bought_again_when_they_were_saved(server,
     assert len(server.requests) == sent == 3
 
 
-def test_the_command_asks_about_each_id_of_a_table_with_gaps(server, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def asked_of(server, monkeypatch, folder):
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("OPENAI_API_KEY", server.key)
     monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+
+
+def test_the_command_asks_about_each_id_of_a_table_with_gaps(server, tmp_path, monkeypatch):
+    asked_of(server, monkeypatch, tmp_path)
     pq.write_table(pa.table({"id": [BIG, None, BIG + 2]}), "in.parquet")
     main(["process", "in.parquet", "-p", "q {id}", "-m", "openai/m", "--save", "out.csv"])
     asked = {request.body["messages"][-1]["content"] for request in server.requests}
