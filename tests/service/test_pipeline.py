@@ -296,7 +296,7 @@ async def test_what_a_stage_answers_while_its_pipeline_is_closed_goes_on_to_no_o
     server, pipeline
 ):
     await filled(pipeline, stage("A", "a"), stage("B", "b"))
-    first, _ = pipeline.processors.values()
+    first, second = pipeline.processors.values()
     server.hold()
     running = asyncio.create_task(pipeline.process_data([{"n": n} for n in range(4)]))
     await asyncio.to_thread(server.wait_for, lambda c: c.in_flight == 4)
@@ -308,7 +308,7 @@ async def test_what_a_stage_answers_while_its_pipeline_is_closed_goes_on_to_no_o
 
     first.session._close = slowly
     closing = asyncio.create_task(pipeline.close())
-    while not first.stopped:  # noqa: ASYNC110  (on the engine's thread)
+    while not (first.stopped and second.stopped):  # noqa: ASYNC110  (on the engine's thread)
         await asyncio.sleep(0.001)
     server.release()
     assert (await running)["status"] == "error"

@@ -41,15 +41,20 @@ def service(name, model, **options):
 
 
 def slowed(thing, name):
-    """Have something that a thing does last on until the event that is returned is set."""
-    goes_on, work = threading.Event(), getattr(thing, name)
+    """Have something that a thing does last on until an event is set.
+
+    Returns:
+        An event that is set when it was done, and the one that it waits for then.
+    """
+    done, goes_on, work = threading.Event(), threading.Event(), getattr(thing, name)
 
     async def slowly():
         await work()
+        done.set()
         await asyncio.to_thread(goes_on.wait, 20)
 
     setattr(thing, name, slowly)
-    return goes_on
+    return done, goes_on
 
 
 async def until(holds):
@@ -429,9 +434,9 @@ async def test_a_service_is_closed_though_it_waits_for_what_another_one_asks(ser
 async def test_what_begins_while_a_service_is_being_closed_stays_its_own(server, model):
     one, other = service("one", model), service("one", model)
     await one.process_data({"x": "before"})
-    goes_on = slowed(one._runner, "wait_for_all")
+    done, goes_on = slowed(one._runner, "wait_for_all")
     closing = asyncio.create_task(one.close())
-    await until(lambda: one.executor.dispatcher.permission.stopping)
+    await until(done.is_set)
     server.hold()
     asked = asyncio.create_task(one.process_data({"x": "begins"}))
     await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
@@ -453,7 +458,7 @@ async def test_after_closing_began_no_further_model_is_asked(server, model):
     server.hold()
     asked = [asyncio.create_task(one.process_data({"x": n})) for n in range(3)]
     await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 3)
-    goes_on = slowed(one._runner._session.get().sessions[0], "_close")
+    _, goes_on = slowed(one._runner._session.get().sessions[0], "_close")
     closing = asyncio.create_task(one.close())
     await until(lambda: one.executor.dispatcher.permission.stopping)
     server.release()
