@@ -41,8 +41,9 @@ class Together(Generic[T, R]):
     async def __call__(self, item: T) -> R:
         """Ask, and wait for the result. Who gives up the wait does not undo the work."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # of a forked child: who asked before stayed with the parent
-            leave_behind((self._asked, self._task))
+        if loop is not self._loop:
+            if self._task is not None:  # in a forked child: who asked before stayed with the parent
+                leave_behind((self._asked, self._task))
             self._loop, self._asked, self._task = loop, [], None
         result: asyncio.Future[R] = loop.create_future()
         self._asked.append((item, result))

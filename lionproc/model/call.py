@@ -426,9 +426,8 @@ class ModelCall:
             sure = recipe.confidences
             if sure is not None:  # of a good answer: what fits no type may be a guardrail's
                 seen = recipe.connection.endpoint.logprobs
-                must = (
-                    self._was_sent and Kind.NO_LOGPROBS not in self.elsewhere
-                )  # what is kept was paid for
+                # What is kept was paid for.
+                must = self._was_sent and Kind.NO_LOGPROBS not in self.elsewhere
                 if not seen.are_there(data) and must and seen.are_missed(self.key):
                     raise no_logprobs(recipe.connection.model)
                 self.confidences = sure.read(data, said)

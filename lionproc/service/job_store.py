@@ -72,7 +72,7 @@ class JobStore(Generic[J, T]):
     def __init__(
         self, folder: Path, prefix: str, items: Literal["items", "data"], lease: Lease
     ) -> None:
-        self.renew()
+        self._begin()
         renew_in_child(self)
         self._records: Records[J] = Records(folder, prefix, items)
         self._prefix = prefix
@@ -80,8 +80,11 @@ class JobStore(Generic[J, T]):
         self._lease = lease
 
     def renew(self) -> None:
-        """Nothing runs, as in a forked child: there it is the parent's."""
-        leave_behind(self.__dict__.get("_tasks"))
+        """In a forked child: what runs is the parent's."""
+        leave_behind(self._tasks)
+        self._begin()
+
+    def _begin(self) -> None:
         self.running: dict[str, T] = {}
         self._tasks: dict[str, asyncio.Task[Any] | None] = {}
         self._taken: set[str] = set()  # by a task of this process, to be run

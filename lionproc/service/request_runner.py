@@ -107,12 +107,15 @@ class RequestRunner:
         self._session = session
         self._deduplicate = deduplicate
         self._capacity = capacity
-        self.renew()
+        self._begin()
         renew_in_child(self)
 
     def renew(self) -> None:
-        """Nothing is in progress, as in a forked child: there it is the parent's."""
-        leave_behind(self.__dict__.get("_tasks"))
+        """In a forked child: what is in progress is the parent's."""
+        leave_behind(self._tasks)
+        self._begin()
+
+    def _begin(self) -> None:
         self._tasks: dict[str, asyncio.Task[RequestResult]] = {}
         self._finished = asyncio.Event()
         self._store.active.clear()
