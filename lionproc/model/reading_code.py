@@ -14,7 +14,7 @@ _FUNCTIONS = ("function", "post_init")  # where pydantic's core schemas have suc
 
 
 def reading_code(source: Any) -> list[object]:
-    """The functions that read answers of a type or make their columns, and the sets in it.
+    """The code that reads answers of a type or makes their columns, and the sets in it.
 
     Two types that are asked for in the same words, and of which a validator differs, read the same
     reply as different answers.
@@ -23,7 +23,8 @@ def reading_code(source: Any) -> list[object]:
         source: The type; None where answers are of a JSON Schema.
 
     Returns:
-        Them in the order in which pydantic comes to them; nothing where the schema tells all.
+        Them in the order in which pydantic comes to them; nothing where the schema tells all. What a
+        function has from elsewhere is not looked at: a memory, say, is another one after each answer.
 
     Example:
         >>> reading_code(list[str]), reading_code(set[str])
@@ -47,14 +48,19 @@ def _parts(node: Any) -> Iterator[object]:
         if kind in _SETS:
             yield kind
         elif kind == "enum" and "_missing_" in _written(node["cls"]):
-            yield node["cls"]._missing_.__func__
+            yield _code_of(node["cls"]._missing_.__func__)
         for name, part in node.items():
             if name in _FUNCTIONS and callable(part):
                 function = getattr(part, "__func__", part)  # not the class that it is bound to
                 if not str(getattr(function, "__module__", "")).startswith("pydantic"):
-                    yield function
+                    yield _code_of(function)
             elif name != "metadata":
                 yield from _parts(part)
+
+
+def _code_of(function: Any) -> object:
+    """Its code, and not what it remembers: one that counts what it has read is the same one."""
+    return getattr(function, "__code__", getattr(function, "__qualname__", type(function).__name__))
 
 
 def _written(kind: type) -> set[str]:

@@ -164,16 +164,26 @@ class Resources:
         if self.connection is not None:
             self.connection.is_closed = True
         while True:
-            for event in list(self._own):
+            own = self._under_way()
+            for event in own:
                 closed = CallError(Kind.NOT_SENT, CLOSED)
                 self._executor.dispatcher.withdraw(event, closed)
             for ask in self._asks:
-                if ask.event not in self._own:
+                if ask.event not in own:
                     ask.end()
-            if not self._own:
+            back = [event._waiter() for event in own if not event.done]
+            if not back:
                 return
             # What fails meanwhile waits to be sent again, and nobody tells.
-            await asyncio.wait([event._waiter() for event in self._own], timeout=LOOK_S)
+            await asyncio.wait(back, timeout=LOOK_S)
+
+    def _under_way(self) -> set[Event]:
+        """The events of the session's calls, also where who asked first gave up and others wait."""
+        if self.connection is None:
+            return set(self._own)
+        live = self._executor.dispatcher.coalescing.unfinished()
+        sent = (each for each in live if getattr(each.first, "connection", None) is self.connection)
+        return self._own.union(sent)
 
 
 def close_unused(resources: Resources) -> None:

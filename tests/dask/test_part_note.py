@@ -313,3 +313,24 @@ def test_parts_with_answers_under_any_label_are_read(dd, how, sent, label):
     again = computed(ddf.llm.process("Of {text}", label, **how))
     assert again[label].tolist() == first[label].tolist()
     assert sent() == 6
+
+
+def test_a_validator_that_remembers_what_it_has_read_buys_nothing_again(dd, shared, how, sent):
+    shared.configure(answer='{"word": "yes"}')
+    seen = []
+
+    class Word(pydantic.BaseModel):
+        word: str
+
+        @pydantic.field_validator("word")
+        @classmethod
+        def _noted(cls, word):
+            seen.append(word)
+            return word
+
+    lazy = rows(dd).llm.process("Of {text}", "a", schema=Word, **how)
+    for _ in range(3):
+        assert computed(lazy)["a_word"].tolist() == ["yes"] * 6
+    again = rows(dd).llm.process("Of {text}", "a", schema=Word, **how)
+    assert computed(again)["a_word"].tolist() == ["yes"] * 6
+    assert (sent(), len(seen) > 0) == (6, True)

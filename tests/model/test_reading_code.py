@@ -42,7 +42,7 @@ class Outer(pydantic.BaseModel):
 
 def test_validators_enums_and_sets_are_found_wherever_they_are():
     found = reading_code(list[Outer])
-    assert {getattr(each, "__name__", each) for each in found} == {
+    assert {getattr(each, "co_name", each) for each in found} == {
         *("_whole", "trimmed", "_missing_", "frozenset")
     }
 

@@ -5,6 +5,7 @@ import gc
 import logging
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import BaseModel, field_validator
@@ -324,6 +325,28 @@ def test_what_is_in_flight_is_waited_for_however_long_it_takes(owns_executor, mo
         assert asyncio.get_running_loop().time() >= 3600
         assert asked[0].value == "in flight"
         assert asked[1].error.kind is Kind.NOT_SENT
+
+    run_virtual(main())
+
+
+def test_what_another_one_took_over_from_who_gave_up_is_waited_for_too(monkeypatch):
+    async def close():
+        """The wire has nothing to close."""
+
+    async def main():
+        monkeypatch.setattr(engine_loop, "here", lambda: True)
+        monkeypatch.setattr(engine_loop, "get", asyncio.get_running_loop)
+        executor = lp.RateLimitedAPIExecutor()
+        resources = Resources(executor, owns_executor=False)
+        wire = SimpleNamespace(close=close)
+        resources.connection = SimpleNamespace(wire=wire, is_closed=False)
+        call = Slow("taken over")
+        call.key, call.connection = bytes(16), resources.connection
+        event = await executor.append(call)  # which the session has given up before it had it
+        await asyncio.sleep(1)
+        await resources.close()
+        assert event.value == "taken over"
+        assert asyncio.get_running_loop().time() >= 3600
 
     run_virtual(main())
 
