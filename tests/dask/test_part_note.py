@@ -1,7 +1,7 @@
 """Parts that are there are answers to what is asked now, also where no name tells what that is."""
 
 import datetime as dt
-from typing import Literal
+from typing import Annotated, Literal
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -268,16 +268,11 @@ def test_parts_with_votes_in_an_earlier_stage_are_read_in_the_order_of_a_run(
     assert sent() == 0
 
 
-def shouting(suffix):
-    """A type whose validator adds something, made anew as when a cell is run again."""
+def word(reads):
+    """A type whose validator is this function, made anew as when a cell is run again."""
 
     class Word(pydantic.BaseModel):
-        word: str
-
-        @pydantic.field_validator("word")
-        @classmethod
-        def _louder(cls, word):
-            return word.removesuffix("!").removesuffix("?") + suffix
+        word: Annotated[str, pydantic.AfterValidator(reads)]
 
     return Word
 
@@ -286,11 +281,10 @@ def test_a_part_is_asked_for_again_where_another_code_reads_the_replies(dd, shar
     shared.configure(answer='{"word": "yes"}')
     how |= {"journal": None}  # where the replies are, so that they are not bought again
     ddf = rows(dd)
+    loud, asking = (lambda said: f"{said}!", lambda said: f"{said}?")
     said = [
-        computed(ddf.llm.process("Of {text}", "a", schema=shouting(suffix), **how))["a_word"].iloc[
-            0
-        ]
-        for suffix in ("!", "!", "?")
+        computed(ddf.llm.process("Of {text}", "a", schema=word(reads), **how))["a_word"].iloc[0]
+        for reads in (loud, loud, asking)
     ]
     assert (said, sent()) == (["yes!", "yes!", "yes?"], 6)
 
