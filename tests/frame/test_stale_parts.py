@@ -73,6 +73,11 @@ def of_word(row, word):
     return Ask(word).of(row)
 
 
+def same(one, other):
+    """Whether the cells are equal; None and NaN are both missing."""
+    pd.testing.assert_frame_equal(one.convert_dtypes(), other.convert_dtypes())
+
+
 def staged(**second):
     return [{"name": "s", "prompt": "Say {text}"}, {"name": "o", "prompt": "Then {s}", **second}]
 
@@ -161,13 +166,13 @@ def test_a_run_that_differs_and_is_stopped_leaves_no_parts_of_the_one_before(wha
     stopped = {**how, "journal": False, "budget": lp.Budget(requests=1)}
     with pytest.warns(BudgetWarning):
         ask(df, {**stopped}, new=False)  # the same again: its parts are as they were
-    pd.testing.assert_frame_equal(lp.read_parquet(how["save"]), was)
+    same(lp.read_parquet(how["save"]), was)
     assert set(how["save"].iterdir()) == parts
     with pytest.warns(BudgetWarning):
         ask(df, {**stopped}, new=True)
     old = sorted(how["save"].glob("_part-*.old"))
     assert {part.name for part in old} == {f"_{part.name}.old" for part in parts}
-    pd.testing.assert_frame_equal(pd.concat(map(lp.read_parquet, old)), was)
+    same(pd.concat(map(lp.read_parquet, old)), was)
 
 
 def test_a_folder_has_the_answers_of_one_function_though_the_second_run_was_stopped(

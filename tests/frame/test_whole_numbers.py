@@ -87,8 +87,10 @@ def test_an_index_of_ids_with_gaps_comes_back(levels, dtype):
     ids = pd.array([BIG, None, BIG + 2], dtype=dtype)
     frame = pd.DataFrame({"id": ids, "n": [1, 2, 3], "a": ["x", "y", "z"]}).set_index(levels)
     again = to_frame(to_table(frame))
-    index = again.index.get_level_values("id")
-    assert (str(index.dtype), index.dropna().tolist()) == (dtype, [BIG, BIG + 2])
+    index, was = (each.index.get_level_values("id") for each in (again, frame))
+    # pandas 2 itself makes floats of a level of objects.
+    assert (index.dtype, index.dropna().tolist()) == (was.dtype, was.dropna().tolist())
+    assert was.dtype == "float64" or index.dropna().tolist() == [BIG, BIG + 2]
     assert again["a"].tolist() == ["x", "y", "z"]
 
 
@@ -106,15 +108,19 @@ def test_files_of_one_folder_keep_the_numbers_of_each_other():
     assert far["id"].dtype == "float64"
 
 
-@pytest.mark.parametrize("levels", [["id"], ["id", "n"]])
-@pytest.mark.parametrize("dtype", ["object", "Int64"])
+# Of a level of objects beside another one pandas 2 itself makes floats.
+@pytest.mark.parametrize(
+    ("levels", "dtype"), [(["id"], "object"), (["id"], "Int64"), (["id", "n"], "Int64")]
+)
 def test_an_index_of_several_files_keeps_its_numbers(levels, dtype):
     parts = [[BIG, None], [BIG + 2, 7], [1, None]]
-    frames = []
-    for ids in parts:
-        frame = pd.DataFrame({"id": pd.array(ids, dtype=dtype), "n": [1, 2], "a": ["x", "y"]})
-        frames.append(to_frame(to_table(frame.set_index(levels))))
-    whole = concatenated(frames)
+    frames = [
+        pd.DataFrame({"id": pd.array(ids, dtype=dtype), "n": [1, 2], "a": ["x", "y"]}).set_index(
+            levels
+        )
+        for ids in parts
+    ]
+    whole = concatenated([to_frame(to_table(frame)) for frame in frames])
     assert whole.index.get_level_values("id").dropna().tolist() == [BIG, BIG + 2, 7, 1]
     assert whole.index.names == levels
 
