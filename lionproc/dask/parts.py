@@ -35,6 +35,7 @@ from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
 from lionproc.frame.parquet_reader import PARTS, facts_of, local_copy, read_source
 from lionproc.frame.parquet_trial import try_files
+from lionproc.frame.part_note import NOTE
 from lionproc.frame.place import Remote, place_of
 from lionproc.frame.rows_digest import written
 from lionproc.frame.save_target import mixed_with, not_of, part_of, refuse_link
@@ -44,7 +45,6 @@ __all__ = ["Part"]
 log = logging.getLogger("lionproc")
 DIGEST = "part"  # in the facts: of all that the name says, and more of it
 QUESTION = "question"  # in the facts: the token of the one that it was written for
-NOTE = "asked"  # in the facts: what no name can tell of its questions
 
 
 class Part:
@@ -172,9 +172,7 @@ class Part:
             if len(saved) != plan.rows:
                 return None
             places: dict[Hashable, int] = {n: place for place, n in enumerate(saved.columns)}
-            found = {name: places.get(name, places.get(str(name), -1)) for name in plan.names}
-            if -1 in found.values():
-                return None
+            found = {name: places[name if name in places else str(name)] for name in plan.names}
             names = sorted(found, key=found.__getitem__)  # as of a run
             columns = {name: saved.iloc[:, found[name]].array for name in names}
             self._answered = int(facts["answered"])  # now that it was read whole

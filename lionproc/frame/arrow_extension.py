@@ -184,7 +184,7 @@ def to_frame(table: pa.Table, *, beside_others: bool = False) -> pd.DataFrame:
     """
     table = _noted(table)
     typed: dict[int, tuple[pa.Field, Arrow]] = {}
-    dtypes = dtypes_noted(table.schema)
+    dtypes = dtypes_noted(noted_by_pandas(table.schema))
     for place, field in enumerate(table.schema):
         note = (field.metadata or {}).get(DTYPE)
         noted, column = dtypes.get(field.name), table.column(place)

@@ -6,7 +6,7 @@ a row would be asked about another thing, and what is written out again is anoth
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lionproc.engine.json_bounds import read_json
-from lionproc.frame.notes import field_noted, noted_by_pandas
+from lionproc.frame.notes import field_noted
 from lionproc.frame.pandas_hash import Index
 
 __all__ = [
@@ -55,16 +55,16 @@ class IntegerWithGaps:
         return self._dtype.__from_arrow__(pa.chunked_array(storage, array.type.storage_type))
 
 
-def dtypes_noted(schema: pa.Schema) -> dict[object, str]:
+def dtypes_noted(columns: Sequence[Mapping[str, Any]]) -> dict[object, str]:
     """The dtype of each column that pandas has described, by the name of its field.
 
     Args:
-        schema: Of a table.
+        columns: As `noted_by_pandas` has them.
 
     Raises:
         Exception: Of any kind, where the metadata is made up.
     """
-    return {field_noted(column): column["numpy_type"] for column in noted_by_pandas(schema)}
+    return {field_noted(column): column["numpy_type"] for column in columns}
 
 
 def are_lost(column: Arrow, noted: str | None, *, beside_others: bool = False) -> bool:
@@ -99,8 +99,8 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
         Exception: Of any kind, where the metadata is made up.
     """
     frame: pd.DataFrame = _convert(table)
-    noted = dtypes_noted(table.schema)
     said = read_json((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    noted = dtypes_noted(said.get("columns", []))
     index = {name for name in said.get("index_columns", []) if isinstance(name, str)}
     columns = [name for name in table.column_names if name not in index]
     cells: dict[str, Any] = {}

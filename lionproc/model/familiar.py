@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Literal, get_origin
 
 from lionproc.model.answer_parser import Answered, Read
+from lionproc.model.reading_code import written_by_hand
 from lionproc.model.shape import Boolean, Choice, Integer, Real, Shape
 
 __all__ = ["remembering"]
@@ -54,5 +55,4 @@ def remembering(read: Read, shape: Shape, source: Any = None) -> Read:
 def _has_no_code(source: Any) -> bool:
     if not (isinstance(source, type) and issubclass(source, Enum)):
         return get_origin(source) is Literal or any(source is kind for kind in _TYPES)
-    written = (vars(base) for base in source.__mro__ if base.__module__ != "enum")
-    return not any(name in names for names in written for name in _READS)
+    return written_by_hand(source).isdisjoint(_READS)

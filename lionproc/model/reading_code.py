@@ -7,10 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-__all__ = ["reading_code"]
+__all__ = ["reading_code", "written_by_hand"]
 
 _SETS = frozenset(("set", "frozenset"))  # which a model is asked for as for lists
-_FUNCTIONS = ("function", "post_init")  # where pydantic's core schemas have such
 
 
 def reading_code(source: Any) -> list[object]:
@@ -47,10 +46,10 @@ def _parts(node: Any) -> Iterator[object]:
         kind = node.get("type")
         if kind in _SETS:
             yield kind
-        elif kind == "enum" and "_missing_" in _written(node["cls"]):
+        elif kind == "enum" and "_missing_" in written_by_hand(node["cls"]):
             yield _code_of(node["cls"]._missing_.__func__)
         for name, part in node.items():
-            if name in _FUNCTIONS and callable(part):
+            if name == "function" and callable(part):
                 function = getattr(part, "__func__", part)  # not the class that it is bound to
                 if not str(getattr(function, "__module__", "")).startswith("pydantic"):
                     yield _code_of(function)
@@ -63,6 +62,10 @@ def _code_of(function: Any) -> object:
     return getattr(function, "__code__", getattr(function, "__qualname__", type(function).__name__))
 
 
-def _written(kind: type) -> set[str]:
-    """What a person has written into a class of choices."""
-    return {name for base in kind.__mro__ if base.__module__ != "enum" for name in vars(base)}
+def written_by_hand(choices: type) -> set[str]:
+    """The names that a person has written into an Enum, and not the module of that.
+
+    Args:
+        choices: An Enum.
+    """
+    return {name for base in choices.__mro__ if base.__module__ != "enum" for name in vars(base)}
