@@ -75,7 +75,7 @@ QUESTIONS: Lines = (
     ("bring_up", "Where are the tables of the journal, and what an older file lacks?"),
     ("look_through", "What is looked at before a journal from elsewhere is believed?"),
     ("LimitControls", "How does the panel change a limit?"),
-    ("ExecutorGroup", "What does an executor do for the runs of a model it was given to?"),
+    ("ExecutorGroup", "What does an executor do for the runs and services it was given to?"),
     ("Budget", "When is a budget reached (`.reached`)?"),
     ("RunBudget", "Who stops a run at its budget?"),
     ("Outlay", "What is spent, and what is in flight, of a budget?"),

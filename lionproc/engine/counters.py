@@ -57,7 +57,7 @@ class Counters:
         guessed: Paid replies whose tokens it did not count.
         estimate_off: Sum of the relative errors of our estimates, over the `estimated` replies.
         errors: Finished events without an answer, by the kind of their error.
-        outlay: What was spent and is in flight, for a budget.
+        outlay: What was spent and is in flight, for a budget, which others may have a part in.
         latencies: How long the paid replies took.
         ways: What was sent each way, where there are several to the same model.
         saved: Dollars that they would have cost more without a prompt cache or a cheaper tier.
@@ -65,7 +65,7 @@ class Counters:
 
     __slots__ = ("cached_tokens", "cached_told", "completion_tokens", "errors", "estimate_off", "estimated", "guessed", "latencies", "outlay", "prompt_tokens", "reasoning_tokens", "reasoning_told", "retried", "retries", "saved", "sent", "throttled", "ways")  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, outlay: Outlay | None = None) -> None:
         self.sent = self.retried = self.throttled = 0
         self.prompt_tokens = self.completion_tokens = 0
         self.cached_tokens = self.cached_told = 0
@@ -74,7 +74,7 @@ class Counters:
         self.estimate_off = 0.0
         self.errors: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
-        self.outlay = Outlay()
+        self.outlay = outlay or Outlay()
         self.latencies = Latencies()
         self.saved = Saved()
         self.ways: dict[int, WayUse] = {}

@@ -25,7 +25,7 @@ from lionproc.engine.failure_policy import FailurePolicy, StopRun
 from lionproc.engine.history import History
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Limiter
-from lionproc.engine.outlay import Verdict
+from lionproc.engine.outlay import Outlay, Verdict
 from lionproc.engine.permission import Permission, Refused, not_sent
 from lionproc.engine.quotas import Signals
 from lionproc.engine.replay import Replay
@@ -67,6 +67,7 @@ class Dispatcher:
         may_send: Asked before each request; see `Permission`.
         first_failures: How many first requests that fail in one way stop everything.
         elsewhere: The kinds of failure that somebody else makes up for; see `FailurePolicy`.
+        outlay: Where what it spends counts too; None for one of its own.
 
     Attributes:
         on_stop: Called when something that no event can get past stops everything.
@@ -91,11 +92,12 @@ class Dispatcher:
         may_send: Callable[[Tokens, bool], Verdict] | None,
         first_failures: int | None,
         elsewhere: frozenset[Kind] = frozenset(),
+        outlay: Outlay | None = None,
     ) -> None:
         self._limiter = limiter
         self._on_done = on_done
         self.on_stop: Callable[[], None] = lambda: None
-        self.counters = Counters()
+        self.counters = Counters(outlay)
         self.queue = EventQueue(queue_capacity)
         self.replay = Replay(journal, since, retry.max_corrections)
         self.coalescing = Coalescing(journal)

@@ -1,4 +1,7 @@
-"""The public face of the engine: calls in, answers out, from any thread and any event loop."""
+"""The public face of the engine: calls in, answers out, from any thread and any event loop.
+
+More than 400 lines because it is a public face: what people call and look at is described in full.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ class RateLimitedAPIExecutor:
         interval: Seconds that `limit_requests` and `limit_tokens` are counted over.
         limiter: The limiter, to share with other executors.
         dispatcher: The core, for code that runs on the engine's loop.
-        group: The core and those of the runs inside, likewise; see `lp.Model(executor=)`.
+        group: The core and those of what is inside, likewise; see `lp.Model(executor=)`.
         outlay: What was spent and is in flight, for a budget.
 
     Raises:
@@ -132,6 +135,32 @@ class RateLimitedAPIExecutor:
         self.group = ExecutorGroup(self.dispatcher)
         self.outlay = self.dispatcher.counters.outlay
         self._look_up = LookUp(self.dispatcher)
+
+    def inside(
+        self, *, retry: Retry | None = None, elsewhere: frozenset[Kind] = frozenset()
+    ) -> RateLimitedAPIExecutor:
+        """An executor inside this one, for a service. On the engine's loop.
+
+        Its queue, its patience and what stops it are its own; limits, pauses, counts, lists and a
+        journal, if there is one, are those of this one.
+
+        Args:
+            retry: How patient to be; None for as patient as this one.
+            elsewhere: The kinds of failure that somebody else makes up for.
+        """
+        made = RateLimitedAPIExecutor(
+            self.queue_capacity, interval=self.interval, limiter=self.limiter
+        )
+        given = self._make_dispatcher.keywords
+        made._make_dispatcher = partial(
+            self._make_dispatcher,
+            retry=retry or given["retry"],
+            elsewhere=given["elsewhere"] | elsewhere,
+            outlay=self.outlay,
+        )
+        made._begin(self.journal)
+        self.group.enter_service(made.dispatcher)
+        return made
 
     def renew(self) -> None:
         """In a forked child: begin anew."""

@@ -1,8 +1,8 @@
-"""What an executor shows and steers: its own work, and the runs of models it was given to.
+"""What an executor shows and steers: its own work, and that of the models and services it was given to.
 
-A run has a core of its own inside that executor, because its budget, its journal and its patience
-are its own, and an error that stops it stops nobody else. Limits, pause, stop, counts and lists are
-those of the executor.
+A run or a service has a core of its own inside that executor, because its queue, its journal and its
+patience are its own, and an error that stops it stops nobody else. Limits, pause, stop, counts and
+lists are those of the executor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STOPPED = (
 
 
 class ExecutorGroup:
-    """The core of an executor, and the cores of the runs inside it.
+    """The core of an executor, and the cores of the runs and services inside it.
 
     They are added and removed on the engine's loop, and read from any thread.
 
@@ -36,55 +36,76 @@ class ExecutorGroup:
     def __init__(self, own: Dispatcher) -> None:
         self._own = own
         self._runs: tuple[Dispatcher, ...] = ()  # replaced, never changed: others may read it
-        self._stopped = False
+        self._services: tuple[Dispatcher, ...] = ()  # likewise
+        self._to_start: list[Dispatcher] = []
+        self.is_stopped = False
         self._left = asyncio.Event()
 
     def enter(self, run: Dispatcher) -> None:
         """A run begins. Where the executor is stopped, so is the run, before it sends anything."""
-        run.history = self._own.history
-        run.permission.paused_with(self._own.permission)
+        self._join(run)
         self._runs = (*self._runs, run)
-        if self._stopped:
-            run.stop_run(RunError(STOPPED))
 
-    def leave(self, run: Dispatcher) -> None:
-        """A run has ended; what it did stays counted."""
-        self._runs = tuple(other for other in self._runs if other is not run)
-        self._own.counters.add(run.counters)
+    def enter_service(self, service: Dispatcher) -> None:
+        """A service begins, which may be idle and goes on after the executor was stopped."""
+        self._services = (*self._services, service)
+        if self.is_stopped:
+            self._to_start.append(service)
+        self._join(service)
+
+    def _join(self, core: Dispatcher) -> None:
+        core.history = self._own.history
+        core.permission.paused_with(self._own.permission)
+        if self.is_stopped:
+            core.stop_run(RunError(STOPPED))
+
+    def leave(self, core: Dispatcher) -> None:
+        """A run has ended, or a service is gone; what it did stays counted."""
+        if core not in self.all[1:]:
+            return
+        self._runs = tuple(other for other in self._runs if other is not core)
+        self._services = tuple(other for other in self._services if other is not core)
+        self._own.counters.add(core.counters)
         self._left.set()
 
     async def start(self) -> None:
         """Let requests be sent."""
-        self._stopped = False
+        self.is_stopped = False
         await self._own.start()
+        to_start, self._to_start = self._to_start, []
+        for service in to_start:
+            await service.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Stop the runs, too; each keeps what it was answered."""
-        self._stopped = True
-        for run in self._runs:
-            run.stop_run(RunError(STOPPED))
+        """Stop the runs and services, too; each keeps what it was answered."""
+        self.is_stopped = True
+        self._to_start += [each for each in self._services if not each.permission.stopping]
+        for core in (*self._runs, *self._services):
+            core.stop_run(RunError(STOPPED))
         await asyncio.gather(*(each.halt(grace_s) for each in self.all))
 
     async def forward(self) -> None:
         """Wait until everything is finished, the runs included."""
-        await self._own.idle.wait()
-        while self._runs:
+        while self._runs or any(each.open_events for each in self.all):
             self._left.clear()
-            await self._left.wait()
+            for each in (self._own, *self._services):
+                await each.idle.wait()
+            if self._runs:
+                await self._left.wait()
 
     @property
     def all(self) -> tuple[Dispatcher, ...]:
         """The cores, the executor's own first."""
-        return (self._own, *self._runs)
+        return (self._own, *self._runs, *self._services)
 
     @property
     def counters(self) -> Counters:
         """What all of them have done, those that have ended included."""
-        runs = self._runs
-        if not runs:
+        cores = self.all
+        if len(cores) == 1:
             return self._own.counters
         total = Counters()
-        for each in (self._own, *runs):
+        for each in cores:
             total.add(each.counters)
         return total
 

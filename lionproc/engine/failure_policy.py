@@ -263,9 +263,6 @@ class FailurePolicy:
         )
         if error.kind in self.elsewhere:
             return self._failed_here(event, error, now, decision, probe=probe)
-        if error.kind in getattr(event.first, "elsewhere", ()):
-            # Of this one somebody else makes up for it, and others say nothing of that server.
-            return Fail(error) if isinstance(decision, Stop) else decision
         # What was in flight when the breaker opened tells nothing more, so it costs nothing more.
         counts = probe or error.kind not in BREAKING or not self._breaker.is_open
         if error.kind in BREAKING and not crowded:

@@ -265,31 +265,48 @@ class Limiter:
         Raises:
             CallError: Of kind `too_large`, if no waiting would help.
         """
+        amounts = amounts_of(tokens)
+        async with self._turn:
+            with Loan(amounts) as loan:
+                while True:
+                    now = await self._due(tokens, amounts)
+                    lend_s = await loan.wait_s(self.borrowing.lender)
+                    if lend_s is None:
+                        break
+                    self.waiting_for = loan.waiting_for
+                    await self._news.wait(lend_s)  # meanwhile all else may have changed
+                await self.in_force.sent.pace(amounts)
+                self.waiting_for = ""
+                made = self._grant(tokens, amounts, now)
+                made.lent = loan.use()
+                return made
+
+    async def until_due(self, tokens: Tokens) -> None:
+        """Wait until one request may be sent; nothing is taken, and others may be quicker.
+
+        Args:
+            tokens: What it is expected to read and write.
+
+        Raises:
+            CallError: As for `reserve`.
+        """
+        async with self._turn:
+            await self._due(tokens, amounts_of(tokens))
+            self.waiting_for = ""
+
+    async def _due(self, tokens: Tokens, amounts: Amounts) -> float:
+        """Whose turn it is waits until it may be sent; gives the time by then."""
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
             if self.connections is None:
                 self.connections = most_connections()
-        amounts = amounts_of(tokens)
-        async with self._turn:
-            with Loan(amounts) as loan:
-                while True:
-                    now = self._looked(loop)
-                    wait = self._due_s(amounts, now)
-                    if wait > 0:
-                        if wait == math.inf:
-                            self.refuse(tokens)
-                        if not self.in_force.is_stale:
-                            await self._news.wait(min(wait, LOOK_S))
-                    elif (lend_s := await loan.wait_s(self.borrowing.lender)) is not None:
-                        self.waiting_for = loan.waiting_for
-                        await self._news.wait(lend_s)  # meanwhile all else may have changed
-                    else:
-                        await self.in_force.sent.pace(amounts)
-                        self.waiting_for = ""
-                        made = self._grant(tokens, amounts, now)
-                        made.lent = loan.use()
-                        return made
+        while (wait := self._due_s(amounts, now := self._looked(loop))) > 0:
+            if wait == math.inf:
+                self.refuse(tokens)
+            if not self.in_force.is_stale:
+                await self._news.wait(min(wait, LOOK_S))
+        return now
 
     def _due_s(self, amounts: Amounts, now: float) -> float:
         """Seconds until a request may be sent: all waits in one, as each wakes the thread."""
@@ -427,6 +444,10 @@ class Limiter:
         reservation.bucket = self.in_force.sent.redate(
             reservation.bucket, amounts_of(reservation.tokens), now
         )
+
+    def takes_still(self, reservation: Reservation) -> bool:  # noqa: ARG002  (of pools)
+        """Whether nobody was told to wait since it was reserved."""
+        return self.holding_s() <= 0
 
     def _free(self, reservation: Reservation) -> None:
         if not reservation.open:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from lionproc.engine.concurrency_limit import Overload
 from lionproc.engine.limiter import Limiter
@@ -13,7 +14,7 @@ from lionproc.engine.reservation import Reservation
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError
 
-LATE_S = 0.005  # a wait at a further limiter that is worth correcting the first one's count
+LATE_S = 0.005  # a wait at one limiter that is worth correcting the count of another
 
 
 class LimiterChain(Limiter):
@@ -38,9 +39,9 @@ class LimiterChain(Limiter):
         self._begin()
 
     def _begin(self) -> None:
-        # Held from the first limiter to the last: only one request is ever between two of them,
-        # so what the first one counted is sent at once, and nothing overtakes.
-        self._passing = asyncio.Lock()
+        # Held from the first limiter to the last: only one request to each endpoint is ever between
+        # two of them, so nothing overtakes.
+        self._ways: WeakKeyDictionary[Limiter, asyncio.Lock] = WeakKeyDictionary()
         self._passed: dict[int, list[tuple[Limiter, Reservation]]] = {}
 
     def renew(self) -> None:
@@ -73,7 +74,15 @@ class LimiterChain(Limiter):
         return super().is_free(tokens) and self._are_free(self.behind, tokens)
 
     def _are_free(self, limiters: Sequence[Limiter], tokens: Tokens) -> bool:
-        return not self._passing.locked() and all(limiter.is_free(tokens) for limiter in limiters)
+        if limiters and self._way_to(limiters[-1]).locked():
+            return False
+        return all(limiter.is_free(tokens) for limiter in limiters)
+
+    def _way_to(self, last: Limiter) -> asyncio.Lock:
+        way = self._ways.get(last)
+        if way is None:
+            way = self._ways[last] = asyncio.Lock()
+        return way
 
     def _after(self, last: Limiter | None) -> Sequence[Limiter]:
         """The limiters to pass after this one."""
@@ -90,7 +99,10 @@ class LimiterChain(Limiter):
         return reservation
 
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:
-        """See `Limiter.reserve`; waits for every limiter in turn.
+        """See `Limiter.reserve`; waits until all of the limiters have room.
+
+        An endpoint that makes requests wait holds up nobody who goes to another one: until it has
+        room, nothing is taken of the limiters before it.
 
         Args:
             tokens: What the request is expected to read and write.
@@ -99,22 +111,46 @@ class LimiterChain(Limiter):
         limiters = self._after(last)
         if not limiters:
             return await super().reserve(tokens)
-        async with self._passing:
+        *between, end = limiters
+        async with self._way_to(end):
+            while True:
+                await super().until_due(tokens)
+                for limiter in between:
+                    await limiter.until_due(tokens)
+                reservation = await self._taken(tokens, between, end)
+                if self._may_leave(reservation):
+                    return reservation
+                self.cancel(reservation)
+
+    async def _taken(self, tokens: Tokens, between: Sequence[Limiter], end: Limiter) -> Reservation:
+        """A reservation of every limiter; who fails on the way keeps none."""
+        held = await end.reserve(tokens)
+        passed: list[tuple[Limiter, Reservation]] = []
+        try:
             reservation = await super().reserve(tokens)
-            passed: list[tuple[Limiter, Reservation]] = []
+            self._passed[reservation.number] = passed
             try:
-                for limiter in limiters:
+                for limiter in between:
                     passed.append((limiter, await limiter.reserve(tokens)))  # noqa: PERF401  (kept if one fails)
             except BaseException:
-                super().cancel(reservation)
-                for limiter, further in passed:
-                    limiter.cancel(further)
+                self.cancel(reservation)
                 raise
-            now = asyncio.get_running_loop().time()
-            for limiter, earlier in ((self, reservation), *passed):
-                if now - earlier.at > LATE_S:
-                    limiter.redate(earlier)
-            return self._through(reservation, passed)
+        except BaseException:
+            end.cancel(held)
+            raise
+        return self._through(reservation, [*passed, (end, held)])
+
+    def _may_leave(self, reservation: Reservation) -> bool:
+        """Whether it leaves now, and is counted from now; else the last limiter is waited for again."""
+        now = self.now()
+        passed = self._passed[reservation.number]
+        end, held = passed[-1]
+        if now - held.at > LATE_S and not end.takes_still(held):
+            return False
+        for limiter, earlier in ((self, reservation), *passed):
+            if now - earlier.at > LATE_S:
+                limiter.redate(earlier)
+        return True
 
     def settle(
         self,

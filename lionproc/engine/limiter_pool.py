@@ -237,6 +237,14 @@ class LimiterPool(Limiter):
         way.probing = False
         way.limiter.cancel(reservation)
 
+    def redate(self, reservation: Reservation) -> None:
+        """See `Limiter.redate`."""
+        self._of(reservation).limiter.redate(reservation)
+
+    def takes_still(self, reservation: Reservation) -> bool:
+        """See `Limiter.takes_still`."""
+        return self._of(reservation).limiter.takes_still(reservation)
+
     def another_takes(self, reservation: Reservation, error: CallError, attempts: int) -> bool:
         """See `Limiter.another_takes`; a way that fails is left out from here on."""
         way, now = self._of(reservation), self.now()

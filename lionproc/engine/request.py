@@ -59,9 +59,9 @@ class Call(Protocol):
     call, sent that way. It may have a `size`, the bytes that it takes while it waits, a
     `length`, the characters of the reply that it was answered by, and `keys_by_way`: all keys under
     which an answer to it may be kept, its own first; `shares`, what it has in common with others, and the
-    bytes of memory that this takes; `reads_as`, equal for calls whose replies are read in one way;
-    `elsewhere`, the kinds of failure that somebody else makes up for; and `leaves_later`, true where it
-    sees to it itself that it leaves when all that came is noted, see `Turn`.
+    bytes of memory that this takes; `reads_as`, equal for calls whose replies are read in one way; and
+    `leaves_later`, true where it sees to it itself that it leaves when all that came is noted, see
+    `Turn`.
     """
 
     @property

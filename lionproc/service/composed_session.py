@@ -10,6 +10,7 @@ from copy import copy
 from hashlib import blake2b
 from typing import Any
 
+from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.forked import in_forked_child
 from lionproc.engine.request import Event
 from lionproc.engine.tokens import Tokens
@@ -61,6 +62,11 @@ class ComposedSession(Session):
         ]
         first = self.sessions[0]
         self.model, self.executor = first.model, first.executor
+
+    @property
+    def sender(self) -> RateLimitedAPIExecutor:
+        """What requests to the first model are counted and wait in; see `Session.sender`."""
+        return self.sessions[0].sender
 
     @property
     def connection(self) -> Connection | None:
@@ -129,7 +135,7 @@ class ComposedSession(Session):
         self, calls: Sequence[ModelCall], previous_key: bytes | None
     ) -> tuple[int, Event | None, list[Event]]:
         """Where a request begins by what the journal has: a leaf, its answer, and those before."""
-        replay = self.executor.dispatcher.replay
+        replay = self.sender.dispatcher.replay
         keys = own_keys([call.keys_by_way for call in calls])
         if previous_key is not None:
             keys.append([previous_key])

@@ -365,7 +365,7 @@ def _folded(name: str) -> str:
 def _box(stage: Stage, coming: int) -> Box:
     settings, counts = stage.settings, stage.counts
     try:
-        in_flight = stage.service.executor.in_flight
+        in_flight = stage.service.session.sender.in_flight
     except LionprocError:  # there is no model yet
         in_flight = 0
     limit = (

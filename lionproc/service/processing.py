@@ -70,9 +70,9 @@ class ProcessingService:
         system: The system prompt.
         prompt: A template with `{data}` or `{field}`, or a function of the data; None for a
             plain request to process it.
-        executor: An executor to send through, whose limits then hold instead of the two above. It
-            sends in the order in which it is asked, so a server that asks everybody to wait holds up
-            the others behind it: give services at several servers executors of their own.
+        executor: An executor to send through, whose limits then hold instead of the two above, and
+            whose journal, if it has one. Each service in it has a queue of its own: a server that
+            makes requests wait, or refuses a key, holds up no other service.
         journal: The file that replies are kept in, None for `journal.sqlite` in `save_dir`.
         retry: How often and how long to retry.
         concurrency: Requests in flight at once.
@@ -318,7 +318,7 @@ class ProcessingService:
             return Health(name=self.name, state="stopped", note=str(error))
         return health_of(
             self.name,
-            self.executor,
+            self.session.sender,
             None if connection is None else connection.endpoint.limiter,
             opened=len(self._runner),
             completed=self._runner.completed,

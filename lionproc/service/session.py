@@ -9,6 +9,7 @@ import logging
 import os
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
@@ -39,7 +40,8 @@ class Session:
         model: The model that answers.
         limits: Limits of this session alone. Those that it shares hold as well: the limits of the
             model's executor if it has one, else those of its endpoint and key.
-        executor: Send through this executor, with its limits and journal, instead of a new one.
+        executor: Send through this executor, with its limits and, if it has one, its journal. What
+            waits, what fails and what stops all is the session's own.
         journal: The file that replies are kept in, None to keep none.
         retry: How often and how long to retry.
         queue_capacity: Requests that may wait.
@@ -72,14 +74,14 @@ class Session:
             retry=retry,
             elsewhere=elsewhere,
         )
-        self._owns_executor = executor is None
         self._journal_path = journal
         self._opening = asyncio.Lock()
         self._closed = False  # until somebody asks anew
         self._connection: Connection | None = None
         self._builders = Builders()
         self._by_answer = Builders()  # by the id of the answer type
-        self._resources = Resources(self.executor, owns_executor=self._owns_executor)
+        inside = partial(self.executor.inside, retry=retry, elsewhere=elsewhere)
+        self._resources = Resources(self.executor, None if executor is None else inside)
         weakref.finalize(self, close_unused, self._resources).atexit = False
         _sessions.add(self)
 
@@ -113,14 +115,10 @@ class Session:
             if self._connection is None:
                 connection = await asyncio.to_thread(self.model.connect)
                 mask_together([connection.wire])  # of a Pool there are several within
-                self._resources.connection = connection
                 limits = default("limits", None)
                 if limits is not None:
                     connection.endpoint.limiter.limits = limits
-                if self._journal_path is not None:
-                    await self._resources.open_journal(self._journal_path)
-                if self._owns_executor:
-                    await self.executor.start()
+                await self._resources.open(connection, self._journal_path)
                 self._connection = connection
                 # What is registered last is called first, and the engine's loop, which closes
                 # things, ends in its own handler.
@@ -231,11 +229,16 @@ class Session:
         return self._connection
 
     @property
+    def sender(self) -> RateLimitedAPIExecutor:
+        """What its requests are counted and wait in: its executor, or its part of one that it shares."""
+        return self._resources.sender or self.executor
+
+    @property
     def stopped(self) -> str:
         """Why nothing can be sent any more (a refused key, a server that is down), or ""."""
         if self._closed:
             return CLOSED
-        return "" if self.executor.fatal is None else str(self.executor.fatal)
+        return "" if self.sender.fatal is None else str(self.sender.fatal)
 
     def _must_be_open(self) -> None:
         if self._closed:
@@ -247,9 +250,9 @@ class Session:
         await self.restart()
 
     async def restart(self) -> None:
-        """Begin anew if an error stopped the executor."""
-        if self.executor.fatal is not None:
-            await self.executor.start()
+        """Begin anew if an error stopped it."""
+        if self.sender.fatal is not None:
+            await self._resources.start()
 
     async def ask(
         self,
@@ -274,27 +277,21 @@ class Session:
         Raises:
             CallError: Of kind `not_sent`: it was closed, and nobody has revived it.
         """
-        executor = self.executor
-        if previous_key is not None and previous_key != call.key and executor.journal is not None:
-            found = await asyncio.to_thread(executor.journal.find, [previous_key])
+        sender = self.sender
+        if previous_key is not None and previous_key != call.key and sender.journal is not None:
+            found = await asyncio.to_thread(sender.journal.find, [previous_key])
             event = Event(call)
-            if previous_key in found and executor.dispatcher.replay.answer(
+            if previous_key in found and sender.dispatcher.replay.answer(
                 event, found[previous_key]
             ):
                 event.finish()
                 return event
-        while True:
-            if self._closed or call.connection is not self._connection:
-                raise CallError(Kind.NOT_SENT, CLOSED)
-            async with self._resources.asking() as ask:
-                event = ask.event = await executor._append(call, deadline_s, priority)
-                if event.first is call:
-                    self._resources.sends(event)
-                with contextlib.suppress(CallError):
-                    await executor.settled(event)
-            taken_back = event.error is not None and event.error.kind is Kind.NOT_SENT
-            if event.first is call or not taken_back:
-                return event  # else it was that of another session, which was closed
+        if self._closed or call.connection is not self._connection:
+            raise CallError(Kind.NOT_SENT, CLOSED)
+        event = await sender._append(call, deadline_s, priority)
+        with contextlib.suppress(CallError):
+            await sender.settled(event)
+        return event
 
     async def close(self) -> None:
         """Stop sending and close the connection, on the engine's loop. `revive` may follow.
@@ -332,7 +329,7 @@ def _forked() -> None:
     for session in _sessions:
         if session._connection is not None or session._opening.locked():
             _of_parent.add(session)
-            leave_behind((session, session._resources.take(), session._connection))
+            leave_behind((session, session._resources.stay_behind(), session._connection))
         else:
             session._opening = asyncio.Lock()
     for session in _of_parent:

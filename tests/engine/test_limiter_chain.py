@@ -5,6 +5,7 @@ import pytest
 
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
+from lionproc.engine.limiter_pool import LimiterPool
 from lionproc.engine.limits import Limits
 from lionproc.engine.quotas import Signals
 from lionproc.engine.tokens import Tokens
@@ -168,5 +169,102 @@ def test_a_gate_with_one_place_that_is_passed_twice_gives_it_back_and_is_waited_
         assert chain.is_free(ONE)
         assert chain.reserve_at_once(ONE) is None
         assert [gate.in_flight for gate in (chain, key)] == [0, 0]
+
+    run_virtual(main())
+
+
+def test_an_endpoint_that_asks_to_wait_holds_up_nobody_who_goes_to_another_one():
+    async def main():
+        slow, quick, chain = Limiter(Limits()), limiter_of(), stage(600)
+        loop = asyncio.get_running_loop()
+        chain.throttled(await chain.reserve(ONE, slow), Signals(retry_after_s=90))
+        began, held, others = loop.time(), [], []
+        waits = [asyncio.create_task(pour(chain, 1, held, slow)) for _ in range(20)]
+        await asyncio.sleep(1)
+        await pour(chain, 300, others, quick)
+        assert others[-1] - began < 40
+        assert worst(others) <= 600
+        assert not held
+        await asyncio.gather(*waits)
+        assert min(held) - began >= 89
+
+    run_virtual(main())
+
+
+def test_an_endpoint_with_a_low_limit_or_without_a_free_slot_holds_up_nobody_else():
+    async def main():
+        few, busy, quick, chain = limiter_of(6), limiter_of(concurrency=1), limiter_of(), stage(600)
+        await chain.reserve(ONE, busy)
+        times, others = [], []
+        waits = [
+            asyncio.create_task(work)
+            for work in (*(pour(chain, 1, times, few) for _ in range(50)), chain.reserve(ONE, busy))
+        ]
+        await pour(chain, 1200, others, quick)
+        assert worst(others) <= 600
+        assert len(others) / (others[-1] - others[0]) * 60 >= 0.9 * 600
+        assert worst(times) <= 6
+        for task in waits:
+            task.cancel()
+        await asyncio.wait(waits)
+        chain.settle(await chain.reserve(ONE, quick), ONE)
+        assert (few.in_flight, quick.in_flight, busy.in_flight, chain.in_flight) == (0, 0, 1, 1)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("shared", "ends"), [(600, (300, 300)), (60, (60, 60, 60)), (6, (60, 6))])
+def test_requests_to_several_endpoints_keep_all_limits_beside_others_and_all_get_their_share(
+    shared, ends
+):
+    async def main():
+        loop = asyncio.get_running_loop()
+        chain, gates = stage(shared), [limiter_of(each) for each in ends]
+        through, at = [[] for _ in ends], [[] for _ in ends]
+
+        async def work(number, last, limiter, until):
+            while loop.time() < until:
+                reservation = await (limiter.reserve(ONE, last) if last else limiter.reserve(ONE))
+                at[number].append(loop.time())
+                if last:
+                    through[number].append(loop.time())
+                limiter.settle(reservation, ONE)
+
+        until = loop.time() + 600
+        works = [work(n, gate, chain, until) for n, gate in enumerate(gates) for _ in range(3)]
+        works += [work(n, None, gate, until) for n, gate in enumerate(gates)]
+        await asyncio.gather(*works)
+        assert worst(list(itertools.chain(*through))) <= shared
+        for times, limit in zip(at, ends, strict=True):
+            assert worst(times) <= limit
+            assert len(times) >= 0.9 * 10 * limit
+        # Who waits for both can have no more than half of an endpoint that another one waits for too.
+        everything, enough = [len(times) for times in through], 0.65 * 10
+        assert sum(everything) >= enough * min(shared, sum(ends) / 2)
+        assert min(everything) >= enough * min(shared / len(ends), min(ends) / 2)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("is_pool", [False, True])
+def test_a_request_that_waited_for_its_chain_leaves_for_no_endpoint_that_meanwhile_asks_to_wait(
+    is_pool,
+):
+    async def main():
+        loop = asyncio.get_running_loop()
+        end, other, chain = Limiter(Limits()), limiter_of(), stage(6)
+        end = LimiterPool([end]) if is_pool else end
+        reservation = await end.reserve(ONE)
+        begun = await chain.reserve(ONE, other)  # the next one is due in ten seconds
+        waits = asyncio.create_task(chain.reserve(ONE, other))
+        await asyncio.sleep(9.99)
+        task = asyncio.create_task(chain.reserve(ONE, end))
+        await asyncio.sleep(1)
+        end.throttled(reservation, Signals(retry_after_s=60))
+        until = loop.time() + 59
+        for held in (begun, await waits, await task):
+            chain.settle(held, ONE)
+        assert loop.time() >= until
+        assert [gate.in_flight for gate in (end, other, chain)] == [0, 0, 0]
 
     run_virtual(main())

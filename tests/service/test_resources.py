@@ -2,13 +2,11 @@
 
 import asyncio
 import gc
-import logging
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from pydantic import BaseModel, field_validator
 
 import lionproc as lp
 from lionproc.engine import journal
@@ -19,21 +17,7 @@ from lionproc.errors import Kind
 from lionproc.service.job_store import JobStore
 from lionproc.service.records import Records
 from lionproc.service.resources import Resources
-from lionproc.testing import Fault, run_virtual
-
-
-class Answer(BaseModel):
-    x: int
-
-
-class OtherAnswer(BaseModel):  # it is asked for in the same way, and read in another
-    model_config = {"title": "Answer"}
-    x: int
-
-    @field_validator("x")
-    @classmethod
-    def _none_is_negative(cls, x):
-        return abs(x)
+from lionproc.testing import Fault, Server, run_virtual
 
 
 def service(name, model, **options):
@@ -82,26 +66,25 @@ async def test_services_over_one_journal_that_ask_the_same_at_one_moment_pay_onc
         await each.close()
 
 
-async def test_who_shares_an_executor_keeps_replies_when_the_other_one_is_closed(
-    server, model, caplog
+async def test_who_shares_an_executor_keeps_replies_in_its_own_folder_and_when_others_are_closed(
+    server, model
 ):
-    executor = lp.RateLimitedAPIExecutor()
-    await executor.start()
-    first, second = (service(name, model, executor=executor) for name in ("first", "second"))
-    with caplog.at_level(logging.WARNING, logger="lionproc.service"):
+    async with lp.RateLimitedAPIExecutor() as executor:
+        first, second = (service(name, model, executor=executor) for name in ("first", "second"))
         await first.process_data({"x": 1})
         await second.process_data({"x": 2})
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 1
-    assert "the executor that they share" in said[0]
-    await first.close()
-    for _ in range(2):
-        await second.process_data({"x": 2})
-        await second.process_data({"x": 3})
-    assert server.counters.total == 3
-    await second.close()
-    assert executor.journal is None
-    await executor.stop()
+        await first.close()
+        for _ in range(2):
+            await second.process_data({"x": 2})
+            await second.process_data({"x": 3})
+        assert server.counters.total == 3
+        await second.close()
+        again = service("second", model, executor=executor)
+        await again.process_data({"x": 3})
+        assert server.counters.total == 3
+        await again.close()
+        assert executor.journal is None
+        assert executor.counters.sent == 3
 
 
 async def test_an_executor_that_came_with_a_journal_has_it_when_all_are_closed(server, model):
@@ -221,19 +204,6 @@ async def test_a_service_on_a_shared_executor_that_is_closed_keeps_what_is_in_fl
             await again.close()
 
 
-async def test_services_that_open_a_journal_for_one_executor_at_one_moment_have_the_same(
-    server, model
-):
-    executor = lp.RateLimitedAPIExecutor()
-    async with executor:
-        both = [service(name, model, executor=executor) for name in ("one", "two")]
-        await asyncio.gather(*(each.process_data({"x": 1}) for each in both))
-        await both[0].close()
-        assert (await both[1].process_data({"x": 2}))["status"] == "success"
-        await both[1].close()
-        assert executor.journal is None
-
-
 async def test_a_service_that_joins_an_executor_leaves_its_requests_to_be_shared(server, model):
     executor = lp.RateLimitedAPIExecutor()
     async with executor:
@@ -308,18 +278,15 @@ async def test_a_service_of_several_models_that_is_closed_as_requests_begin_can_
     await one.close()
 
 
-@pytest.mark.parametrize("owns_executor", [True, False])
-def test_what_is_in_flight_is_waited_for_however_long_it_takes(owns_executor, monkeypatch):
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_what_is_in_flight_is_waited_for_however_long_it_takes(is_shared, monkeypatch):
     async def main():
         monkeypatch.setattr(engine_loop, "here", lambda: True)
         monkeypatch.setattr(engine_loop, "get", asyncio.get_running_loop)
         executor = lp.RateLimitedAPIExecutor(concurrency_limit=1)
-        resources = Resources(executor, owns_executor=owns_executor)
-        asked = [await executor.append(Slow(name)) for name in ("in flight", "waits")]
-        for event in asked:
-            event.claims = 0
-        for event in asked:
-            resources.sends(event)
+        resources = Resources(executor, executor.inside if is_shared else None)
+        await resources.open(SimpleNamespace(wire=Wireless()), None)
+        asked = [await resources.sender.append(Slow(name)) for name in ("in flight", "waits")]
         await asyncio.sleep(1)
         await resources.close()
         assert asyncio.get_running_loop().time() >= 3600
@@ -329,26 +296,9 @@ def test_what_is_in_flight_is_waited_for_however_long_it_takes(owns_executor, mo
     run_virtual(main())
 
 
-def test_what_another_one_took_over_from_who_gave_up_is_waited_for_too(monkeypatch):
-    async def close():
-        """The wire has nothing to close."""
-
-    async def main():
-        monkeypatch.setattr(engine_loop, "here", lambda: True)
-        monkeypatch.setattr(engine_loop, "get", asyncio.get_running_loop)
-        executor = lp.RateLimitedAPIExecutor()
-        resources = Resources(executor, owns_executor=False)
-        wire = SimpleNamespace(close=close)
-        resources.connection = SimpleNamespace(wire=wire, is_closed=False)
-        call = Slow("taken over")
-        call.key, call.connection = bytes(16), resources.connection
-        event = await executor.append(call)  # which the session has given up before it had it
-        await asyncio.sleep(1)
-        await resources.close()
-        assert event.value == "taken over"
-        assert asyncio.get_running_loop().time() >= 3600
-
-    run_virtual(main())
+class Wireless:
+    async def close(self):
+        """It has nothing to close."""
 
 
 class Slow:
@@ -395,20 +345,23 @@ async def test_what_begins_while_a_service_is_closed_and_revived_is_sent_once(
         await one.close()
 
 
-async def test_who_waits_for_an_equal_request_of_a_service_that_is_closed_asks_it_again(
+async def test_who_waits_for_an_equal_request_of_a_service_that_is_closed_asks_it_itself(
     server, model
 ):
     async with lp.RateLimitedAPIExecutor(concurrency_limit=1) as executor:
-        first, second = (service(name, model, executor=executor) for name in ("first", "second"))
+        first, second = (
+            service(name, model, executor=executor, journal="j.sqlite")
+            for name in ("first", "second")
+        )
         server.hold()
         asked = [asyncio.create_task(first.process_data({"x": "in flight"}))]
         await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
         asked.append(asyncio.create_task(first.process_data({"x": "waits"})))
         await until(lambda: executor.queued == 1)
         asked.append(asyncio.create_task(second.process_data({"x": "waits"})))
-        await until(lambda: [event.claims for event in executor.pending_events] == [2])
+        await until(lambda: executor.queued == 2)
         closing = asyncio.create_task(first.close())
-        await until(lambda: [event.claims for event in executor.pending_events] == [1])
+        await until(lambda: executor.queued == 1)
         server.release()
         told = [each["status"] for each in await asyncio.gather(*asked)]
         assert told == ["success", "error", "success"]
@@ -428,29 +381,29 @@ async def test_what_fails_in_flight_while_its_service_is_closed_is_not_sent_agai
         asked = asyncio.create_task(one.process_data({"x": 1}))
         await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
         closing = asyncio.create_task(one.close())
-        await until(lambda: one._runner._session.get()._resources.connection.is_closed)
+        await until(lambda: one.session.sender.dispatcher.permission.stopping)
         server.release()
         await closing
         assert (await asked)["kind"] == "not_sent"
         assert (server.counters.total, executor.queued) == (1, 0)
 
 
-@pytest.mark.parametrize("schema", [Answer, OtherAnswer], ids=["read alike", "read otherwise"])
-async def test_a_service_is_closed_though_it_waits_for_what_another_one_asks(server, model, schema):
+async def test_a_service_is_closed_though_it_waits_for_what_another_one_asks(server, model):
     async with lp.RateLimitedAPIExecutor() as executor:
-        first, second = (service(name, model, executor=executor) for name in ("first", "second"))
-        for each in (first, second):
-            await each.process_data({"x": "before"}, Answer)
-        executor.pause()
-        asked = [asyncio.create_task(first.process_data({"x": 1}, Answer))]
+        first, second = (
+            service(name, model, executor=executor, journal="j.sqlite")
+            for name in ("first", "second")
+        )
+        server.hold()
+        asked = [asyncio.create_task(first.process_data({"x": 1}))]
+        await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+        asked.append(asyncio.create_task(second.process_data({"x": 1})))
         await until(lambda: executor.queued == 1)
-        asked.append(asyncio.create_task(second.process_data({"x": 1}, schema)))
-        await until(lambda: len(second._runner._session.get()._resources._asks) == 1)
         await second.close()
         assert (await asked[1])["kind"] == "not_sent"
-        executor.resume()
+        server.release()
         assert (await asked[0])["status"] == "success"
-        assert server.counters.total == 2
+        assert server.counters.total == 1
         await first.close()
 
 
@@ -492,3 +445,114 @@ async def test_after_closing_began_no_further_model_is_asked(server, model):
     server.configure(faults=None)
     assert [each["status"] for each in await one.resume()] == ["success"] * 3
     await one.close()
+
+
+@pytest.fixture
+def elsewhere():
+    with Server() as made:
+        yield made
+
+
+def at(server, key=None):
+    return lp.Model("openai", "m", base_url=server.base_url, api_key=key or server.key)
+
+
+@pytest.mark.parametrize("fault", ["429", "busy", "401"])
+async def test_a_server_that_makes_requests_wait_or_refuses_the_key_holds_up_no_other_service(
+    server, elsewhere, fault
+):
+    async with lp.RateLimitedAPIExecutor(concurrency_limit=8, limit_requests=6000) as executor:
+        stuck = service("stuck", at(server, "other" if fault == "401" else None), executor=executor)
+        other = service("other", at(elsewhere), executor=executor)
+        if fault == "429":
+            server.configure(faults=[Fault("429", retry_after_s=600)] * 4)
+        elif fault == "busy":
+            stuck.session.model.limiter.limits.concurrency = 2
+            server.hold()
+        asked = [asyncio.create_task(stuck.process_data({"x": n})) for n in range(20)]
+        if fault == "401":
+            assert {(await each)["status"] for each in asked} == {"error"}
+        else:
+            await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 1)
+        told = [await other.process_data({"x": n}) for n in range(30)]
+        assert {each["status"] for each in told} == {"success"}
+        assert executor.fatal is None
+        assert bool(stuck.stopped) == (fault == "401")
+        assert not other.stopped
+        assert other.health().queued == other.health().in_flight == 0
+        assert other.health().sent == 30
+        server.release()
+        if fault == "429":
+            for each in asked:
+                each.cancel()
+        await asyncio.wait(asked)
+        await other.close()
+        await stuck.close()
+
+
+async def test_services_of_an_executor_that_is_stopped_go_on_when_it_is_started(server, model):
+    executor = lp.RateLimitedAPIExecutor(concurrency_limit=2)
+    one, late = (service(name, model, executor=executor) for name in ("one", "late"))
+    server.hold()
+    asked = [asyncio.create_task(one.process_data({"x": n})) for n in range(5)]
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 2)
+    stopping = asyncio.create_task(executor.stop())
+    await until(lambda: one.stopped)
+    server.release()
+    await stopping
+    told = [each.get("kind", "answered") for each in await asyncio.gather(*asked)]
+    assert sorted(told) == ["answered"] * 2 + ["not_sent"] * 3
+    for each in (one, late):
+        assert (await each.process_data({"x": "late"}))["kind"] == "not_sent"
+        assert "executor of this model was stopped" in each.stopped
+    assert server.counters.total == 2
+    await executor.start()
+    assert not one.stopped
+    assert not late.stopped
+    assert {each["status"] for each in [*await one.resume(), *await late.resume()]} == {"success"}
+    assert server.counters.total == 2 + 3 + 2
+    for each in (one, late):
+        await each.close()
+    await executor.stop()
+
+
+async def test_the_end_of_an_executors_block_waits_for_the_services_inside(server, model):
+    async with lp.RateLimitedAPIExecutor(concurrency_limit=2) as executor:
+        one = service("one", model, executor=executor)
+        for n in range(9):
+            await one.submit({"x": n})
+        await until(lambda: executor.status_counts()["pending"] > 0)
+    assert one.session.sender.dispatcher.open_events == 0
+    await one.drain()
+    assert one.status_counts() == {"completed": 9}
+    assert len(executor.completed_events) == 9
+    await one.close()
+
+
+async def test_an_executor_counts_what_a_service_did_that_is_closed_used_again_or_gone(
+    server, model
+):
+    async with lp.RateLimitedAPIExecutor() as executor:
+        one = service("one", model, executor=executor)
+        for n in range(3):
+            await one.process_data({"x": n})
+            await one.close()
+        assert (executor.counters.sent, one.health().sent, len(executor.group.all)) == (3, 3, 2)
+        del one
+        while len(executor.group.all) > 1:
+            gc.collect()
+            await asyncio.sleep(0)
+        assert (executor.counters.sent, executor.status_counts()["completed"]) == (3, 3)
+
+
+async def test_a_budget_of_an_executor_holds_for_the_services_inside(server, model):
+    def verdict(_estimate, _corrects):
+        return "stop" if executor.outlay.spent.total else "send"
+
+    executor = lp.RateLimitedAPIExecutor(concurrency_limit=1, may_send=verdict)
+    one, two = (service(name, model, executor=executor) for name in ("one", "two"))
+    assert (await one.process_data({"x": 1}))["status"] == "success"
+    assert (await two.process_data({"x": 2}))["kind"] == "not_sent"
+    assert server.counters.total == 1
+    for each in (one, two):
+        await each.close()
