@@ -238,6 +238,10 @@ NEEDLESS = {
     "two bytes a letter": lambda secret: json.dumps(secret.encode("utf-16-le").decode())[1:-1],
     "invisible": "\u200b".join,
     "invisible in json": lambda secret: json.dumps("\u2060".join(secret))[1:-1],
+    "soft hyphens": "\u00ad".join,
+    "tags": "\U000e0001".join,
+    "tags in json": lambda secret: json.dumps("\U000e0001".join(secret))[1:-1],
+    "controls in json in json": lambda secret: json.dumps(json.dumps("\x1b".join(secret)))[3:-3],
 }
 
 

@@ -367,7 +367,7 @@ def _fit_for_excel(value: Any, column: object) -> object:
     if isinstance(value, dt.date | dt.time) and value is not pd.NaT:
         return _time_for_excel(value)
     if isinstance(value, int | np.integer | decimal.Decimal) and _is_long(value):
-        return printed(value)
+        value = printed(value)
     if isinstance(value, decimal.Decimal) and value.is_finite():
         return float(value)  # a number to every version of pandas
     if not isinstance(value, str):

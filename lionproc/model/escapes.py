@@ -38,6 +38,11 @@ _NEEDLESS = re.compile(
     rb"|\\{1,8}u(?:0000|200[b-fB-F]|2060|[fF][eE][fF][fF])|\x00|\xe2\x80[\x8b-\x8f]"
     % {b"hex": _HEX, b"decimal": _DECIMAL}
 )
+# Any escape of JSON, in a text that may be JSON itself; two of them may be one letter.
+_ANY = re.compile(
+    r"\\{1,8}u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\{1,8}u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|\\{1,8}u(?P<one>[0-9a-fA-F]{4})"
+)
 
 
 def has_escapes(body: bytes) -> bool:
@@ -62,7 +67,25 @@ def without_escapes(body: bytes, *, answers: bool) -> bytes:
         if answers:
             return _LETTER.sub(lambda found: bytes((int(found[1], 16),)), body)
         body = _words_of(body)
-    return _NEEDLESS.sub(_needed, body)
+    plain = _NEEDLESS.sub(_needed, body)
+    return plain if answers else _visible(plain)
+
+
+def _visible(body: bytes) -> bytes:
+    """Without what somebody is not shown of an error: behind it the letters of a key stand together."""
+    words = _ANY.sub(_unless_invisible, body.decode(errors="replace"))
+    return "".join(filter(_is_shown, words)).encode()
+
+
+def _is_shown(letter: str) -> bool:
+    return letter.isprintable() or letter.isspace()
+
+
+def _unless_invisible(found: re.Match[str]) -> str:
+    code = int(found["high"] or found["one"], 16)
+    if found["low"]:
+        code = 0x10000 + (code - 0xD800) * 0x400 + int(found["low"], 16) - 0xDC00
+    return found[0] if _is_shown(chr(code)) else ""
 
 
 def _words_of(body: bytes) -> bytes:

@@ -129,6 +129,11 @@ def provider_named(name: str) -> Provider:
     try:
         return PROVIDERS[name]
     except KeyError:
+        if "://" in name:  # which may have a key in it
+            raise ModelError(
+                'The provider is a name, such as "openai". An address is given as '
+                'Model("openai", model=..., base_url=...).'
+            ) from None
         raise ModelError(
             f"There is no provider {name!r}.{did_you_mean(name, PROVIDERS)} Any other "
             'OpenAI-compatible server works with Model("openai", model=..., base_url=...).'

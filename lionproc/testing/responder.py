@@ -29,6 +29,7 @@ __all__ = ["Responder"]
 LOG = logging.getLogger(__name__)
 REDIRECTED = "/redirected"
 CHAT = "/chat/completions"
+MOST_OF_STRANGERS = 1024  # bytes that are kept of what somebody sends who has no key
 CROWDED_S = 60.0  # what LiteLLM's proxy names, though the next reply makes room
 
 
@@ -228,6 +229,7 @@ class Responder:
             self.recorder.redirects_followed += 1
             path = path[len(REDIRECTED) :]
         if self._key is not None and not self._knows(request):
+            request.body = request.body[:MOST_OF_STRANGERS]
             message = "Incorrect API key provided: the test server has another one."
             return Reply(401, error_object(message, code="invalid_api_key"))
         if path.startswith("/v1/models") and request.method == "GET":

@@ -179,9 +179,10 @@ class Plain(enum.IntEnum):
 
 def test_what_prints_as_it_likes_is_written_as_it_was_looked_at(export):
     values = [Sly(1), SlyText("=1+1"), Fickle(), Plain.FIVE, np.int64(-3), -3.5, ["=1"], b"=1"]
+    values.append(Sly(10**20))  # as text where a spreadsheet would round it
     cells = export(pd.DataFrame({"a": pd.Series(values, dtype=object)}), index=False, header=False)
     assert [str(cell) for cell in cells] == [
-        *("'=1+1", "'=1+1", "fine", "5", "-3", "-3.5", "['=1']", "b'=1'"),
+        *("'=1+1", "'=1+1", "fine", "5", "-3", "-3.5", "['=1']", "b'=1'", "'=1+1"),
     ]
 
 

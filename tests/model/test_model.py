@@ -92,11 +92,14 @@ def test_a_model_without_its_provider_is_answered_with_the_likely_one(written, s
         (("openai/",), "Which model"),
         (("",), "provider"),
         ((7,), "int"),
+        (("https://u:secret@host/v1", "m"), "base_url"),
+        (("https://host/v1?key=secret",), "provider"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_with_the_way_on(arguments, words):
-    with pytest.raises(ModelError, match=words):
+    with pytest.raises(ModelError, match=words) as caught:
         lp.Model(*arguments)
+    assert "secret" not in str(caught.value)
 
 
 def test_the_three_ways_to_set_a_model(monkeypatch):

@@ -140,6 +140,15 @@ def test_the_key_is_random_and_demanded(ask):
         assert server.counters.by_status == {401: 3, 200: 1}
 
 
+def test_of_what_somebody_without_the_key_sends_little_is_kept(ask):
+    with Server() as server:
+        body = {"model": "m", "messages": [{"role": "user", "content": "x" * 2**20}]}
+        assert ask(server, body, headers={}).status == 401
+        assert ask(server, body).status == 200
+        assert [len(seen.raw_body) > 2**20 for seen in server.requests] == [False, True]
+        assert len(server.requests[0].raw_body) <= 1024
+
+
 def test_a_server_without_a_key_takes_everybody(ask):
     with Server(key=None) as server:
         assert ask(server, headers={}).status == 200
