@@ -33,7 +33,8 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.assemble import assemble, place_in
 from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
-from lionproc.frame.parquet_reader import PARTS, facts_of, local_copy, read_source
+from lionproc.frame.local_copy import local_copy
+from lionproc.frame.parquet_reader import PARTS, facts_of, read_source
 from lionproc.frame.parquet_trial import try_files
 from lionproc.frame.part_note import NOTE
 from lionproc.frame.place import Remote, place_of

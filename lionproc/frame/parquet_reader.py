@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import re
-import shutil
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -30,6 +26,7 @@ from lionproc.frame.arrow_extension import to_frame
 from lionproc.frame.column_labels import check_labels, check_names
 from lionproc.frame.index_levels import concatenated
 from lionproc.frame.kept_labels import KEPT_LABELS, labels_of
+from lionproc.frame.local_copy import COPIED, local_copy
 from lionproc.frame.notes import FACTS, SPARE, check_schema
 from lionproc.frame.parquet_trial import try_files
 from lionproc.frame.place import AnyPath, Remote, place_of
@@ -38,8 +35,6 @@ from lionproc.frame.results import KEY, SavedRun, remember
 LABELS = b"lionproc.columns"
 LEVELS = b"lionproc.index"
 PARTS = "parts"  # in the facts of a part: how many the run has
-_LAST = 8  # bytes of a file: how long what comes before them is, and what kind of file it is
-_PIECE = 2**20  # bytes that are copied at once
 PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})(?:-([0-9a-f]{8}))?\.parquet")
 
 
@@ -79,7 +74,8 @@ def read_saved(path: AnyPath, *, beside_others: bool = False) -> pd.DataFrame:
     """`read_parquet`, also of one of several files that are put together elsewhere; see `are_lost`."""
     files = files_of(path)
     with readable(place_of(path)), contextlib.ExitStack() as copies:
-        here = [copies.enter_context(local_copy(file)) for file in files]
+        most = COPIED // len(files)
+        here = [copies.enter_context(local_copy(file, most=most)) for file in files]
         wrong = try_files(here, files)
         if wrong is not None:  # it may have failed for the bounds of that process: here it has none
             raise wrong
@@ -243,39 +239,6 @@ def readable(file: Path | Remote | str) -> Iterator[None]:
     except Exception as error:
         why = getattr(error, "strerror", None) or f"it is damaged ({type(error).__name__})"
         raise ConfigurationError(f"{str(file)!r} cannot be read: {why}.") from error
-
-
-@contextlib.contextmanager
-def local_copy(file: Path | Remote, *, of_end: bool = False) -> Iterator[Path]:
-    """The file, on this machine.
-
-    Args:
-        file: It.
-        of_end: Whether only what is said at its end is needed.
-
-    Raises:
-        OSError: It is a pipe or a device, at which Arrow would wait for ever.
-    """
-    if not isinstance(file, Remote):
-        if file.exists() and not file.is_file():
-            raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
-        yield file
-        return
-    with tempfile.TemporaryDirectory(prefix="lionproc-") as folder:
-        made = Path(folder, "copy.parquet")
-        with file.open("rb") as source, made.open("xb") as copy:
-            if of_end:
-                _go_to_end(source)
-            shutil.copyfileobj(source, copy, _PIECE)
-        yield made
-
-
-def _go_to_end(source: Any) -> None:
-    """Go to where a file begins to say what is in it; the length of that is nearly at its end."""
-    size = source.seek(0, os.SEEK_END)
-    source.seek(max(0, size - _LAST))
-    length = int.from_bytes(source.read(_LAST)[:4], "little")
-    source.seek(max(0, size - _LAST - length))
 
 
 @face

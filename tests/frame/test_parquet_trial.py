@@ -25,6 +25,7 @@ from lionproc.engine.own_secret import own_secret
 from lionproc.errors import ConfigurationError
 from lionproc.frame import parquet_reader, parquet_trial
 from lionproc.frame.export import write_parquet
+from lionproc.frame.local_copy import local_copy
 from lionproc.frame.own_file import NO_MARK, OWN, is_own, make_own
 from lionproc.frame.parquet_reader import footer_of
 from lionproc.frame.save_target import part_of
@@ -509,3 +510,40 @@ def test_a_machine_spares_a_quarter_of_its_memory_or_of_its_containers(tmp_path,
     for written, spare in (("max\n", 2**32), (f"{2**33}\n", 2**31), (f"{2**20}\n", 2**30)):
         limit.write_text(written)
         assert spared() == spare
+
+
+@posix
+@pytest.mark.parametrize("way", ["the folder", "a folder above", "the file"])
+def test_what_others_put_there_after_the_trial_is_not_read(tmp_path, monkeypatch, way):
+    folder = tmp_path / "shared" / "data"
+    folder.mkdir(parents=True)
+    path, other = folder / "a.parquet", tmp_path / "other.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    pd.DataFrame({"a": [2] * 1000}).to_parquet(other)
+    {"the folder": folder, "a folder above": folder.parent, "the file": path}[way].chmod(0o777)
+
+    def then_swapped(*args):
+        told = parquet_trial.try_files(*args)
+        if way == "the file":
+            path.write_bytes(other.read_bytes())
+        else:
+            other.replace(path)
+        return told
+
+    monkeypatch.setattr(parquet_reader, "try_files", then_swapped)
+    assert lp.read_parquet(path)["a"].tolist() == [1]
+    assert len(pd.read_parquet(path)) == 1000
+
+
+@posix
+def test_a_file_that_nobody_else_can_change_or_a_long_one_is_read_where_it_is(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"x" * 100)
+    with local_copy(path) as here:
+        assert here == path
+    path.chmod(0o666)
+    with local_copy(path) as here:
+        assert here != path
+        assert here.read_bytes() == path.read_bytes()
+    with local_copy(path, most=99) as here:
+        assert here == path
