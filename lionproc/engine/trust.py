@@ -143,6 +143,12 @@ def check_found(path: str) -> None:
     if os.name != "posix" or is_trusted(Path(os.path.realpath(file.parent))):
         return
     check_way(path)
+    if file.is_symlink():
+        raise JournalError(
+            f"The journal {path!r} is not used: it is a link, and nobody named it. Whoever made it says "
+            "where your answers are kept. Remove it, or give the file that it leads to with journal=; "
+            f"or {_else(file.parent)}"
+        )
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISREG(file.lstat().st_mode) and file.stat().st_size == 0:
             file.chmod(0o600)  # nothing is in it, and what comes is for its owner

@@ -576,6 +576,22 @@ def test_a_link_of_a_repository_is_no_journal_wherever_it_leads(work, tmp_path, 
     assert not (tmp_path / "theirs.sqlite").exists()
 
 
+@pytest.mark.parametrize("folder", [".lionproc", "processing"])
+def test_a_link_of_an_archive_is_no_journal_that_nobody_named(work, tmp_path, monkeypatch, folder):
+    Path(folder).mkdir(0o700)
+    Path(folder, "journal.sqlite").symlink_to(tmp_path / "theirs.sqlite")
+
+    def begin():
+        return Journal.open() if folder == ".lionproc" else lp.ProcessingService(save_dir=folder)
+
+    with pytest.raises(JournalError, match=r"is a link.*journal="):
+        begin()
+    assert not (tmp_path / "theirs.sqlite").exists()
+    lp.ProcessingService(save_dir=folder, journal=tmp_path / "theirs.sqlite")
+    monkeypatch.setenv("LIONPROC_TRUST", str(Path(folder).resolve()))
+    begin()
+
+
 def test_the_folders_that_are_named_are_trusted_and_no_others(work, tmp_path, monkeypatch):
     path = keep_one()
     path.chmod(0o666)
