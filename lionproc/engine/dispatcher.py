@@ -70,7 +70,8 @@ class Dispatcher:
         outlay: Where what it spends counts too; None for one of its own.
 
     Attributes:
-        on_stop: Called when something that no event can get past stops everything.
+        on_stop: Called when something that no event can get past stops everything, with the seconds in
+            which what is in flight may still come back.
         fatal: The error that stopped everything, if one did.
         counters: What was done so far.
         idle: Set while every event is finished.
@@ -96,7 +97,7 @@ class Dispatcher:
     ) -> None:
         self._limiter = limiter
         self._on_done = on_done
-        self.on_stop: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[float], None] = lambda _: None
         self.counters = Counters(outlay)
         self.queue = EventQueue(queue_capacity)
         self.replay = Replay(journal, since, retry.max_corrections)
@@ -163,15 +164,20 @@ class Dispatcher:
         finally:
             self._halted.set()
 
-    def stop_run(self, error: RunError | None) -> None:
-        """Something no event can get past: stop sending, keep what there is."""
+    def stop_run(self, error: RunError | None, grace_s: float = 10.0) -> None:
+        """Something no event can get past: stop sending, keep what there is.
+
+        Args:
+            error: It; None where it is told elsewhere.
+            grace_s: As for `halt`.
+        """
         if error is not None and self.fatal is None:
             self.fatal = error
         if not self.permission.stopping:
             self.permission.stopping = True
             self._halted.clear()
-            self._halting = asyncio.create_task(self.halt())
-            self.on_stop()
+            self._halting = asyncio.create_task(self.halt(grace_s))
+            self.on_stop(grace_s)
 
     def judge_the_end(self, *, answered: bool) -> None:
         """Everything is back: if nothing was ever reached, that is what there is to say.

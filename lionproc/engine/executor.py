@@ -276,7 +276,7 @@ class RateLimitedAPIExecutor:
             True if it was not sent and will not be; False if it is too late for that.
         """
         error = CallError(Kind.CANCELLED, "Cancelled before it was sent.")
-        return engine_loop.call(lambda: self.dispatcher.withdraw(event, error))
+        return engine_loop.call(lambda: self.group.withdraw(event, error))
 
     async def _append(self, call: Call, deadline_s: float | None, priority: float) -> Event:
         dispatcher = self.dispatcher

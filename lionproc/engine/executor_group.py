@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lionproc.engine.counters import Counters
-from lionproc.errors import RunError
+from lionproc.errors import CallError, RunError
 
 if TYPE_CHECKING:
     from lionproc.engine.dispatcher import Dispatcher
@@ -37,7 +37,7 @@ class ExecutorGroup:
         self._own = own
         self._runs: tuple[Dispatcher, ...] = ()  # replaced, never changed: others may read it
         self._services: tuple[Dispatcher, ...] = ()  # likewise
-        self._to_start: list[Dispatcher] = []
+        self._to_start: list[Dispatcher] = []  # services
         self.is_stopped = False
         self._left = asyncio.Event()
 
@@ -49,9 +49,15 @@ class ExecutorGroup:
     def enter_service(self, service: Dispatcher) -> None:
         """A service begins, which may be idle and goes on after the executor was stopped."""
         self._services = (*self._services, service)
-        if self.is_stopped:
-            self._to_start.append(service)
         self._join(service)
+
+    async def start_service(self, service: Dispatcher) -> None:
+        """Let a service send; where the executor is stopped, when that is started."""
+        if not self.is_stopped:
+            await service.start()
+        if self.is_stopped:  # perhaps only by now
+            service.stop_run(RunError(STOPPED))
+            self._to_start.append(service)
 
     def _join(self, core: Dispatcher) -> None:
         core.history = self._own.history
@@ -72,17 +78,22 @@ class ExecutorGroup:
         """Let requests be sent."""
         self.is_stopped = False
         await self._own.start()
-        to_start, self._to_start = self._to_start, []
+        to_start, self._to_start = dict.fromkeys(self._to_start), []
         for service in to_start:
-            await service.start()
+            await self.start_service(service)
 
     async def stop(self, grace_s: float) -> None:
         """Stop the runs and services, too; each keeps what it was answered."""
         self.is_stopped = True
         self._to_start += [each for each in self._services if not each.permission.stopping]
         for core in (*self._runs, *self._services):
-            core.stop_run(RunError(STOPPED))
+            core.stop_run(RunError(STOPPED), grace_s)
         await asyncio.gather(*(each.halt(grace_s) for each in self.all))
+
+    def withdraw(self, event: Event, error: CallError) -> bool:
+        """Take an event back, whose ever it is; see `Dispatcher.withdraw`."""
+        inside = (each for each in self.all[1:] if _has(each, event))
+        return next(inside, self._own).withdraw(event, error)
 
     async def forward(self) -> None:
         """Wait until everything is finished, the runs included."""
@@ -134,3 +145,7 @@ class ExecutorGroup:
             state: states[state]
             for state in ("pending", "processing", "completed", "failed", "cancelled")
         }
+
+
+def _has(core: Dispatcher, event: Event) -> bool:
+    return core.coalescing.live(event.first.key) is event or event in core.queue

@@ -170,9 +170,9 @@ class Routes:
             if folder is not None and seen is not None:
                 last_pace.write(folder, limiter.identity, seen)
 
-    def _stop_all(self) -> None:
+    def _stop_all(self, grace_s: float) -> None:
         for dispatcher in self.dispatchers:
-            dispatcher.stop_run(None)
+            dispatcher.stop_run(None, grace_s)
 
     async def halt(self, grace_s: float) -> None:
         """Send nothing more; what is in flight may come back for so many seconds."""

@@ -23,6 +23,7 @@ from lionproc.model.patience import OutOfTimeError, Patience
 from lionproc.model.twin import module_of, twin_of
 from lionproc.model.wire import PATH, Response, broken, timed_out, way_to
 
+RENEWED = 32  # secrets of the latest requests that are taken out of what comes back
 _OTHER_LOOP = re.compile(r"different (?:event )?loop|Event loop is closed")
 
 
@@ -47,6 +48,7 @@ class ClientWire:
         self._way = way_to(url, proxy)
         of_proxies = (*secrets_of_proxy(proxy), *_of_own_proxies(client))
         self.secrets = Secret((*secrets_in(sent_headers(client), url), *of_proxies))
+        self._renewed: Secret[tuple[str, ...]] = Secret(())
         # Azure's client builds the path from the model in the body, so it wants the parsed one;
         # at Azure's newer address the path is the one that everybody has.
         azure = isinstance(client, (openai.AsyncAzureOpenAI, openai.AzureOpenAI))
@@ -61,8 +63,7 @@ class ClientWire:
         try:
             with self._patience.attempt(), without_parameters():
                 reply = await self._reply(self._twin, body)
-            # Keys that are renewed are known only here.
-            sent = secrets_in(reply.request.headers, str(reply.request.url))
+            self._remember(reply.request)
             status, headers, came = reply.status_code, reply.headers, reply.content
         except (OutOfTimeError, openai.APITimeoutError):
             raise timed_out(self.timeout_s) from None
@@ -81,7 +82,15 @@ class ClientWire:
                 raise
             pass_on_interrupt(error)
             raise _fault(error, self._client) from None
-        return Response(status, headers, hidden(status, came, (*sent, *self.secrets.reveal())))
+        clean = hidden(status, came, (*self._renewed.reveal(), *self.secrets.reveal()))
+        return Response(status, headers, clean)
+
+    def _remember(self, request: Any) -> None:
+        """Keys that are renewed are known only here; an error may still speak of those before."""
+        now = Secret(secrets_in(request.headers, str(request.url)))
+        self._renewed = Secret(
+            tuple(dict.fromkeys((*now.reveal(), *self._renewed.reveal())))[:RENEWED]
+        )
 
     async def _reply(self, client: openai.AsyncOpenAI, body: bytes) -> Any:
         """The reply, whatever status it has: a hook may raise for that too, as httpx shows it."""

@@ -69,8 +69,10 @@ class Resources:
     async def start(self) -> None:
         """Let requests be sent, unless the executor of others is stopped, which its owner may start."""
         sender = self.sender
-        if sender is not None and (sender is self._executor or not self._executor.group.is_stopped):
+        if sender is self._executor:
             await sender.start()
+        elif sender is not None:
+            await self._executor.group.start_service(sender.dispatcher)
 
     def stay_behind(self) -> object:
         """In a forked child: what is open is the parent's, and is not used any more."""

@@ -142,6 +142,10 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         if self._exchange is None:
             self._next()
+        elif (
+            len(self._buffer) > LARGEST_HEAD
+        ):  # what comes next is read when this one has its reply
+            self.transport.pause_reading()
 
     def pause_writing(self) -> None:
         """Called by the loop when the client does not read what was written."""
@@ -225,6 +229,8 @@ class Connection(asyncio.Protocol):
         if self._last:
             self.transport.close()
         elif self._buffer:
+            if not (self._is_full or self.transport.is_closing()):
+                self.transport.resume_reading()
             # not at once: a pipelining client must not make the stack deep
             self._loop.call_soon(self._resume)
 

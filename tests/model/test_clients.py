@@ -382,6 +382,22 @@ def test_a_key_of_a_function_is_renewed_for_each_request_of_either_kind_of_clien
         assert client.api_key == ""
 
 
+def test_a_key_that_was_renewed_since_is_taken_out_of_what_comes_back_too():
+    keys, said = iter([f"eyJhbGciTok{n}xYz/Q9w==" for n in range(9)]), []
+
+    def answer(_body):
+        sent = [each.headers["authorization"] for each in server.requests]
+        said.append(" was replaced by ".join(sent))
+        return said[-1]
+
+    with Server(answer=answer, key=None) as server:
+        client = openai.OpenAI(base_url=server.base_url, api_key=lambda: next(keys))
+        told = ask(client, 3, limits={"concurrency": 1, "adapt": False})["a"].tolist()
+    assert len(set(told)) == 3
+    assert "eyJhbGciTok" in said[-1]
+    assert not [text for text in told if "eyJhbGciTok" in text]
+
+
 def test_a_function_that_never_brings_a_key_holds_up_no_run_of_another_model():
     asked, brings = threading.Semaphore(0), threading.Event()
     many = min(32, (os.cpu_count() or 1) + 4)  # threads of the engine's pool

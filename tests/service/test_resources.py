@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 import lionproc as lp
@@ -556,3 +557,71 @@ async def test_a_budget_of_an_executor_holds_for_the_services_inside(server, mod
     assert server.counters.total == 1
     for each in (one, two):
         await each.close()
+
+
+@pytest.mark.parametrize("what", ["a service", "a run"])
+async def test_what_waits_inside_an_executor_can_be_cancelled_there(server, model, what):
+    async with lp.RateLimitedAPIExecutor(concurrency_limit=1) as executor:
+        server.hold()
+        if what == "a service":
+            one = service("one", model, executor=executor)
+            asked = [asyncio.create_task(one.process_data({"x": n})) for n in range(3)]
+        else:
+            inside = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+            inside.executor = executor
+            frame = pd.DataFrame({"x": [1, 2, 3]})
+            job = frame.llm.start("Say {x}", into="a", model=inside, progress=False)
+        await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+        await until(lambda: executor.queued == 2)
+        waiting = executor.pending_events
+        assert [executor.cancel(event) for event in waiting] == [True, True]
+        assert [executor.cancel(event) for event in waiting] == [False, False]
+        server.release()
+        if what == "a service":
+            told = [each.get("kind", "answered") for each in await asyncio.gather(*asked)]
+        else:
+            answers = (await job)["a"]
+            told = ["cancelled" if answer is pd.NA else "answered" for answer in answers]
+        assert sorted(told) == ["answered", "cancelled", "cancelled"]
+    assert executor.status_counts()["cancelled"] == 2
+    assert server.counters.total == 1
+
+
+def inside_a_stop(monkeypatch, work):
+    """Run what happens to an executor and one of a service inside, which has an hour's request in flight."""
+
+    async def main():
+        monkeypatch.setattr(engine_loop, "here", lambda: True)
+        monkeypatch.setattr(engine_loop, "get", asyncio.get_running_loop)
+        executor = lp.RateLimitedAPIExecutor()
+        resources = Resources(executor, executor.inside)
+        await resources.open(SimpleNamespace(wire=Wireless()), None)
+        event = await resources.sender.append(Slow("in flight"))
+        await asyncio.sleep(1)
+        await work(executor, resources, event)
+
+    run_virtual(main())
+
+
+def test_what_is_in_flight_inside_an_executor_that_is_stopped_has_all_of_the_grace(monkeypatch):
+    async def work(executor, _resources, event):
+        await executor.stop(grace_s=7200)
+        assert event.value == "in flight"
+
+    inside_a_stop(monkeypatch, work)
+
+
+def test_a_service_that_is_started_while_its_executor_is_stopped_goes_on_with_it(monkeypatch):
+    async def work(executor, resources, event):
+        core = resources.sender.dispatcher
+        core.stop_run(lp.errors.AccessError("The key is refused."), 7200)
+        starts = asyncio.create_task(resources.start())  # once what is in flight has come back
+        await asyncio.sleep(1)
+        await asyncio.gather(executor.stop(grace_s=7200), starts)
+        assert event.value == "in flight"
+        assert core.permission.stopping
+        assert "was stopped" in str(core.fatal)
+        await executor.start()
+        assert (core.permission.stopping, core.fatal) == (False, None)
+
+    inside_a_stop(monkeypatch, work)

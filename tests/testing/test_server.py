@@ -246,7 +246,7 @@ class Talkative:
     """Who answers each request at once, and at length."""
 
     def __init__(self):
-        self.connections = []
+        self.connections, self.held = [], []
 
     def opened(self, connection):
         self.connections.append(connection)
@@ -277,6 +277,22 @@ async def test_replies_that_nobody_reads_do_not_pile_up_and_are_all_there_for_wh
     for _ in range(20_000):
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(1000)
+    writer.close()
+    server.close()
+
+
+async def test_what_a_client_sends_ahead_of_its_reply_is_left_with_it():
+    loop, application = asyncio.get_running_loop(), Talkative()
+    application.answer = application.held.append
+    server = await loop.create_server(lambda: Connection(application, loop), "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(b"GET / HTTP/1.1\r\n\r\n" + b"x" * 2**24)
+    while not application.held or application.connections[0].transport.is_reading():  # noqa: ASYNC110  (no event tells it)
+        await asyncio.sleep(0)
+    connection = application.connections[0]
+    assert len(connection._buffer) < 2**20
+    connection.send(application.held[0], Reply(200, b"{}"))
+    assert connection.transport.is_reading()
     writer.close()
     server.close()
 
