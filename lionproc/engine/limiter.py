@@ -32,6 +32,7 @@ from lionproc.errors import CallError
 
 CHECK_S = 0.25  # how often a moving pace is looked at
 SHORT = 10  # a run of this many times the concurrency is too short for slow start
+KEEPS_S = 1.0  # that a slot is kept for who waits elsewhere
 LOOK_S = 1.0  # who waits looks again: the pace may have risen, and no fault shall cost more
 
 
@@ -242,6 +243,18 @@ class Limiter:
     def is_free(self, tokens: Tokens) -> bool:
         """Whether `reserve_at_once` would give permission now."""
         return self._free_at(amounts_of(tokens)) is not None
+
+    def is_due(self, tokens: Tokens) -> bool:
+        """Whether nobody waits and a request may be sent now, also where a rate is to be kept."""
+        return not self._turn.locked() and self.due_in(tokens, self.now()) <= 0
+
+    @property
+    def keeps_s(self) -> float:
+        """Seconds for which what was reserved may be kept before it is sent.
+
+        It is counted later then, and in every window still that it was counted in.
+        """
+        return self.in_force.sent.shortest_s or KEEPS_S
 
     def _free_at(self, amounts: Amounts) -> float | None:
         """The time, if nobody waits, no rate is to be kept and a request may leave now."""

@@ -101,53 +101,65 @@ class LimiterChain(Limiter):
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:
         """See `Limiter.reserve`; waits until all of the limiters have room.
 
-        An endpoint that makes requests wait holds up nobody who goes to another one: until it has
-        room, nothing is taken of the limiters before it.
+        An endpoint that makes requests wait holds up nobody who goes to another one, and a chain that
+        does holds up nobody else at the endpoint: while one of them has no room nothing is taken of
+        the others, or it is given back before that could break a limit.
 
         Args:
             tokens: What the request is expected to read and write.
             last: The limiter of the endpoint that this request goes to, passed after all others.
         """
-        limiters = self._after(last)
-        if not limiters:
+        behind = self._after(last)
+        if not behind:
             return await super().reserve(tokens)
-        *between, end = limiters
+        limiters, end = (self, *behind), behind[-1]
         async with self._way_to(end):
+            from_end = False
             while True:
-                await super().until_due(tokens)
-                for limiter in between:
+                for limiter in limiters:
                     await limiter.until_due(tokens)
-                reservation = await self._taken(tokens, between, end)
-                if self._may_leave(reservation):
-                    return reservation
-                self.cancel(reservation)
+                from_end = from_end or not end.is_due(tokens)
+                taken = await self._taken(tokens, limiters, from_end=from_end)
+                if taken is not None:
+                    (_, reservation), *passed = taken
+                    return self._through(reservation, passed)
+                from_end = not from_end
 
-    async def _taken(self, tokens: Tokens, between: Sequence[Limiter], end: Limiter) -> Reservation:
-        """A reservation of every limiter; who fails on the way keeps none."""
-        held = await end.reserve(tokens)
-        passed: list[tuple[Limiter, Reservation]] = []
+    async def _taken(
+        self, tokens: Tokens, limiters: Sequence[Limiter], *, from_end: bool
+    ) -> list[tuple[Limiter, Reservation]] | None:
+        """A reservation of every limiter; None if one made wait for longer than others are kept.
+
+        The first one is waited for as long as it takes, as nothing is kept meanwhile. Whoever begins
+        at the other side the next time is missed by neither, though others wait at both.
+        """
+        held: list[tuple[Limiter, Reservation]] = []
+        may_leave = False
         try:
-            reservation = await super().reserve(tokens)
-            self._passed[reservation.number] = passed
-            try:
-                for limiter in between:
-                    passed.append((limiter, await limiter.reserve(tokens)))  # noqa: PERF401  (kept if one fails)
-            except BaseException:
-                self.cancel(reservation)
+            async with asyncio.timeout(None) as patience:
+                for limiter in (limiters[-1], *limiters[:-1]) if from_end else limiters:
+                    took = super().reserve if limiter is self else limiter.reserve
+                    held.append((limiter, await took(tokens)))
+                    patience.reschedule(min(each.at + one.keeps_s for one, each in held))
+            if from_end:
+                held.append(held.pop(0))
+            may_leave = self._may_leave(held)
+        except TimeoutError:
+            if not patience.expired():
                 raise
-        except BaseException:
-            end.cancel(held)
-            raise
-        return self._through(reservation, [*passed, (end, held)])
+        finally:
+            if not may_leave:
+                for limiter, reservation in held:
+                    (super().cancel if limiter is self else limiter.cancel)(reservation)
+        return held if may_leave else None
 
-    def _may_leave(self, reservation: Reservation) -> bool:
+    def _may_leave(self, held: Sequence[tuple[Limiter, Reservation]]) -> bool:
         """Whether it leaves now, and is counted from now; else the last limiter is waited for again."""
         now = self.now()
-        passed = self._passed[reservation.number]
-        end, held = passed[-1]
-        if now - held.at > LATE_S and not end.takes_still(held):
+        end, last = held[-1]
+        if now - last.at > LATE_S and not end.takes_still(last):
             return False
-        for limiter, earlier in ((self, reservation), *passed):
+        for limiter, earlier in held:
             if now - earlier.at > LATE_S:
                 limiter.redate(earlier)
         return True

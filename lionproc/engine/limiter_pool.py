@@ -164,21 +164,41 @@ class LimiterPool(Limiter):
         del last
         async with self._turn:
             while True:
-                now = self.now()
-                usable = self._usable(now)
-                waits = [way.limiter.due_in(tokens, now) for _, way in usable]
-                shortest = min(waits)
-                if shortest == math.inf:
-                    usable[0][1].limiter.refuse(tokens)  # raises, unless a header was the reason
-                elif shortest > 0:
-                    self.waiting_for = usable[waits.index(shortest)][1].limiter.waiting_for
-                    await self._any.wait(min(shortest, LOOK_S))
-                    continue
-                number, way = usable[waits.index(shortest)]
+                number, way = await self._due_way(tokens)
                 reservation = await self._reserve_at(way.limiter, tokens)
                 if reservation is not None:
                     self.waiting_for = ""
                     return self._bound(number, way, reservation)
+
+    async def until_due(self, tokens: Tokens) -> None:
+        """See `Limiter.until_due`."""
+        async with self._turn:
+            await self._due_way(tokens)
+            self.waiting_for = ""
+
+    def due_in(self, tokens: Tokens, now: float) -> float:
+        """See `Limiter.due_in`."""
+        return min(way.limiter.due_in(tokens, now) for _, way in self._usable(now))
+
+    @property
+    def keeps_s(self) -> float:
+        """See `Limiter.keeps_s`."""
+        return min(way.limiter.keeps_s for way in self._ways)
+
+    async def _due_way(self, tokens: Tokens) -> tuple[int, _Way]:
+        """Whose turn it is waits until a way has room."""
+        while True:
+            now = self.now()
+            usable = self._usable(now)
+            waits = [way.limiter.due_in(tokens, now) for _, way in usable]
+            shortest = min(waits)
+            if shortest == math.inf:
+                usable[0][1].limiter.refuse(tokens)  # raises, unless a header was the reason
+            elif shortest > 0:
+                self.waiting_for = usable[waits.index(shortest)][1].limiter.waiting_for
+                await self._any.wait(min(shortest, LOOK_S))
+                continue
+            return usable[waits.index(shortest)]
 
     async def _reserve_at(self, limiter: Limiter, tokens: Tokens) -> Reservation | None:
         """A reservation of a limiter that has room; None if it has none any more."""

@@ -28,6 +28,13 @@ class QuantityLimits:
         """True if there is a limit for at least one quantity."""
         return any(limit.limit for limit in self._all)
 
+    @property
+    def shortest_s(self) -> float | None:
+        """The shortest window that a limit is kept over besides the minute; None for none."""
+        return min(
+            (limit.short_s for limit in self.active if limit.short_s is not None), default=None
+        )
+
     def set(self, per_minute: Iterable[float | None], burst_s: float, now: float) -> None:
         """Take new limits, one for each quantity, None for no limit."""
         for limit, amount in zip(self._all, per_minute, strict=True):

@@ -140,6 +140,11 @@ class QuantityLimit:
         """True while nothing holds this amount back."""
         return self._pacer is None
 
+    @property
+    def short_s(self) -> float | None:
+        """Seconds of the window that is kept besides the minute; None for none."""
+        return None if self._short is None else self._short.window_s
+
     def set(self, per_minute: float | None, burst_s: float, now: float) -> None:
         """Take a new limit, with everything that was already sent counted against it."""
         self.limit = per_minute
