@@ -68,6 +68,29 @@ print("fine")
     assert server.counters.total == 4 * 3 + 1  # and nothing twice, after a reply nobody heard of
 
 
+def test_a_service_that_was_closed_before_a_fork_is_seen_by_its_executor_in_the_child(
+    tmp_path, zygotes, server
+):
+    code = f"""{START}
+executor = lp.RateLimitedAPIExecutor()
+service = lp.ProcessingService("s", save_dir="s", model=model, executor=executor)
+
+async def ask(number):
+    told = await service.process_data({{"x": number}})
+    assert told["status"] == "success", told
+    assert executor.counters.sent == executor.status_counts()["completed"] == 1
+    await service.close()
+
+asyncio.run(ask(1))
+assert forked(lambda: ask(2)) == 0
+print("fine")
+"""
+    child = zygotes[0].run(code, tmp_path, base_url=server.base_url, key=server.key)
+    assert child.status == 0, child.output
+    assert child.output.endswith("fine\n")
+    assert server.counters.total == 2
+
+
 def test_a_run_that_goes_on_in_the_parent_is_not_waited_for_in_a_forked_child(
     tmp_path, zygotes, server
 ):

@@ -131,12 +131,13 @@ class Coalescing:
 
     # -- across executors over one journal --------------------------------------------------
 
-    def asked_elsewhere(self, event: Event) -> Event | None:
+    def asked_elsewhere(self, event: Event, *, has_permission: bool = False) -> Event | None:
         """The event of another executor that asks the same just now.
 
         Args:
             event: About to be sent. If it waited for another one before, and comes again though
                 `end_wait` was not called, its patience is over.
+            has_permission: Whether it would leave at once: then only one that is in flight counts.
 
         Returns:
             The event to wait for, for at most `PATIENCE_S` seconds; None if this one is to ask.
@@ -145,8 +146,15 @@ class Coalescing:
         other = self._peers.asking.get(event.first.key or b"")
         if other is None or other is event or other.done or was_waiting:
             return None
+        if has_permission and other.state != "processing":
+            return None
         self._waiting.add(event)
         return other
+
+    def is_overtaken(self, event: Event) -> bool:
+        """Whether others no longer wait for an event that `asks`: one that had waited long asks too."""
+        key = event.first.key
+        return self.has_peers and key is not None and self._peers.asking.get(key) is not event
 
     def end_wait(self, event: Event) -> bool:
         """What an event waited for is finished. False if it does not wait any more."""

@@ -309,12 +309,12 @@ class Dispatcher:
                 workers.sending.discard(worker)
                 queue.is_back(event)
 
-    def _is_left_to_others(self, event: Event) -> bool:
+    def _is_left_to_others(self, event: Event, *, has_permission: bool = False) -> bool:
         """True if another executor has answered it since it was queued, or asks it just now."""
         replay = self.replay
         if replay.journal is None or event.first.key is None:
             return False
-        other = self.coalescing.asked_elsewhere(event)
+        other = self.coalescing.asked_elsewhere(event, has_permission=has_permission)
         if other is not None:
             self._delay(event, PATIENCE_S)
             other.on_done(lambda: self._look_again(event))
@@ -342,6 +342,10 @@ class Dispatcher:
         """Wait until this event may be sent. None if it is finished instead."""
         permission = await self.permission.wait(event)
         if not isinstance(permission, Refused):
+            is_overtaken = event.state == "pending" and self.coalescing.is_overtaken(event)
+            if permission and is_overtaken and self._is_left_to_others(event, has_permission=True):
+                self._limiter.cancel(permission)
+                return None
             return permission
         if permission.stops_run:
             self.stop_run(None)

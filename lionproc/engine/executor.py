@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from numbers import Real
 from types import TracebackType
@@ -243,7 +244,7 @@ class RateLimitedAPIExecutor:
         finally:
             self._let_go(event)
         if event.error is not None:
-            raise event.error
+            raise copy(event.error)  # it is kept, and would keep the frames of whoever hears of it
         return event.value
 
     @engine_loop.on_engine
@@ -352,8 +353,7 @@ class RateLimitedAPIExecutor:
 
     @journal.setter
     def journal(self, journal: Journal | None) -> None:
-        self.dispatcher.replay.journal = journal
-        engine_loop.call(lambda: self.dispatcher.coalescing.keep_in(journal))
+        self.group.keep_in(journal)
 
     @property
     def counters(self) -> Counters:

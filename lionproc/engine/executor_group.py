@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
+from lionproc.engine import loop as engine_loop
 from lionproc.engine.counters import Counters
 from lionproc.errors import CallError, RunError
 
 if TYPE_CHECKING:
     from lionproc.engine.dispatcher import Dispatcher
+    from lionproc.engine.journal import Journal
     from lionproc.engine.request import Event
 
 STOPPED = (
@@ -37,7 +40,6 @@ class ExecutorGroup:
         self._own = own
         self._runs: tuple[Dispatcher, ...] = ()  # replaced, never changed: others may read it
         self._services: tuple[Dispatcher, ...] = ()  # likewise
-        self._to_start: list[Dispatcher] = []  # services
         self.is_stopped = False
         self._left = asyncio.Event()
 
@@ -57,7 +59,6 @@ class ExecutorGroup:
             await service.start()
         if self.is_stopped:  # perhaps only by now
             service.stop_run(RunError(STOPPED))
-            self._to_start.append(service)
 
     def _join(self, core: Dispatcher) -> None:
         core.history = self._own.history
@@ -78,17 +79,23 @@ class ExecutorGroup:
         """Let requests be sent."""
         self.is_stopped = False
         await self._own.start()
-        to_start, self._to_start = dict.fromkeys(self._to_start), []
-        for service in to_start:
+        for service in self._services:
             await self.start_service(service)
 
     async def stop(self, grace_s: float) -> None:
         """Stop the runs and services, too; each keeps what it was answered."""
         self.is_stopped = True
-        self._to_start += [each for each in self._services if not each.permission.stopping]
         for core in (*self._runs, *self._services):
             core.stop_run(RunError(STOPPED), grace_s)
         await asyncio.gather(*(each.halt(grace_s) for each in self.all))
+
+    def keep_in(self, journal: Journal | None) -> None:
+        """From now on its replies are in another journal, and those of services that had the same."""
+        before = self._own.replay.journal
+        for core in (self._own, *self._services):
+            if core.replay.journal is before:
+                core.replay.journal = journal
+                engine_loop.call(partial(core.coalescing.keep_in, journal))
 
     def withdraw(self, event: Event, error: CallError) -> bool:
         """Take an event back, whose ever it is; see `Dispatcher.withdraw`."""

@@ -49,6 +49,20 @@ def get() -> asyncio.AbstractEventLoop:
     return started.result()
 
 
+def soon(work: Callable[[], object]) -> None:
+    """Have something done on the engine's loop if there is one. Takes no lock, as befits a finalizer.
+
+    Args:
+        work: What to do; nobody hears what comes of it.
+
+    Raises:
+        RuntimeError: The loop has ended.
+    """
+    started = _started
+    if _thread is not None and started.done():
+        started.result().call_soon_threadsafe(work)
+
+
 def _run(started: Promise[asyncio.AbstractEventLoop]) -> None:
     try:
         loop = _made()

@@ -94,7 +94,8 @@ class Permission:
             if event.done:
                 return None
             if policy.has_substitute:  # somebody else answers meanwhile
-                policy.told_to_wait(limiter.holding_s(), limiter.now())
+                end = self._further_limiter(event) or limiter  # which the server tells
+                policy.told_to_wait(end.holding_s(), limiter.now())
                 error = policy.refused(event, limiter.now()) if policy.is_open else None
                 if error is not None:
                     return Refused(error)

@@ -177,11 +177,13 @@ class Replay:
         """Whether to look an event up once more before it is sent.
 
         Args:
-            event: Not yet sent, or sent and failed; then what was looked up does not matter.
+            event: Not yet sent, or sent and failed; then only others can have had an answer since.
             shared: Whether others write answers into the same journal.
         """
+        if shared:
+            return not event.has_reply
         ago_s = abs(time.time() - event.looked_up)  # the clock may have been set back
-        return _is_unsent(event) and (shared or ago_s > STALE_S)
+        return _is_unsent(event) and ago_s > STALE_S
 
     def find_again(self, event: Event, next_ones: Iterable[Event] = ()) -> Entry | None:
         """The kept reply to what an event is about to ask: its question, or a correction.

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Generator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -329,7 +330,10 @@ class Event:
         from lionproc.engine import loop
 
         async def wait() -> Any:
-            return await asyncio.shield(self._waiter())
+            await asyncio.wait((self._waiter(),))
+            if self.error is not None:
+                raise copy(self.error)  # this one is kept, with no frames of whoever hears of it
+            return self.value
 
         return loop.bridge(wait()).__await__()
 

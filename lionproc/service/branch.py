@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any, Self, TypeVar, overload
 
 import orjson
@@ -177,7 +178,7 @@ class Branch:
             call = await session.call(messages, schema)
             event = await session.ask(call, deadline_s=deadline_s)
             if event.error is not None:
-                raise event.error
+                raise copy(event.error)
             return own_answer(event.value)
 
         return await engine_loop.bridge(answer())

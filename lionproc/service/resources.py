@@ -80,6 +80,14 @@ class Resources:
             self.sender.dispatcher.replay.journal = None
         return self.take()
 
+    def begin_anew(self) -> object:
+        """In a forked child, where nothing is open: what was inside an executor is its parent's."""
+        before = self.sender
+        if before is self._executor:
+            return None
+        self.sender = None
+        return before
+
     def take(self) -> tuple[Wire | None, Journal | None]:
         """What is open, for the caller to close; nothing is left here."""
         connection, journal = self.connection, self._journal
@@ -117,7 +125,7 @@ def close_unused(resources: Resources) -> None:
     """
     if resources.are_open:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
-            engine_loop.get().call_soon_threadsafe(lambda: to_its_end(resources.leave()))
+            engine_loop.soon(lambda: to_its_end(resources.leave()))
 
 
 def to_its_end(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -250,8 +250,8 @@ class Session:
         await self.restart()
 
     async def restart(self) -> None:
-        """Begin anew if an error stopped it."""
-        if self.sender.fatal is not None:
+        """Begin anew if an error stopped it, or something in the executor that it shares."""
+        if self.sender.fatal is not None or self.sender is not self.executor:
             await self._resources.start()
 
     async def ask(
@@ -332,6 +332,7 @@ def _forked() -> None:
             leave_behind((session, session._resources.stay_behind(), session._connection))
         else:
             session._opening = asyncio.Lock()
+            leave_behind(session._resources.begin_anew())
     for session in _of_parent:
         _sessions.discard(session)
 

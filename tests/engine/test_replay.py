@@ -172,7 +172,10 @@ def test_what_waited_for_long_is_looked_up_again_and_at_once_where_others_write_
     assert replay.is_stale(event, shared=True)
     monkeypatch.setattr(replay_module, "STALE_S", -1.0)
     assert replay.is_stale(event, shared=False)
-    event.attempts = 1  # it was sent, so it is not answered elsewhere any more
+    event.attempts = 1  # it failed, and others may have been answered meanwhile
+    assert replay.is_stale(event, shared=True)
+    assert not replay.is_stale(event, shared=False)
+    event.has_reply = True
     assert not replay.is_stale(event, shared=True)
 
 

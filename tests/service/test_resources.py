@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
-from lionproc.engine import journal
+from lionproc.engine import dispatcher, journal
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.request import Reply
 from lionproc.engine.tokens import Tokens
@@ -547,14 +548,26 @@ async def test_an_executor_counts_what_a_service_did_that_is_closed_used_again_o
 
 
 async def test_a_budget_of_an_executor_holds_for_the_services_inside(server, model):
+    most = [1]
+
     def verdict(_estimate, _corrects):
-        return "stop" if executor.outlay.spent.total else "send"
+        return (
+            "stop" if executor.counters.sent >= most[0] and executor.outlay.spent.total else "send"
+        )
 
     executor = lp.RateLimitedAPIExecutor(concurrency_limit=1, may_send=verdict)
     one, two = (service(name, model, executor=executor) for name in ("one", "two"))
     assert (await one.process_data({"x": 1}))["status"] == "success"
     assert (await two.process_data({"x": 2}))["kind"] == "not_sent"
     assert server.counters.total == 1
+    most[0] = 2
+    assert (await two.process_data({"x": 3}))["status"] == "success"
+    assert (await one.process_data({"x": 4}))["kind"] == "not_sent"
+    most[0] = 9
+    await executor.start()
+    told = [*await one.resume(), *await two.resume()]
+    assert {each["status"] for each in told} == {"success"}
+    assert server.counters.total == 4
     for each in (one, two):
         await each.close()
 
@@ -625,3 +638,93 @@ def test_a_service_that_is_started_while_its_executor_is_stopped_goes_on_with_it
         assert (core.permission.stopping, core.fatal) == (False, None)
 
     inside_a_stop(monkeypatch, work)
+
+
+@pytest.mark.parametrize("own_journal", [True, False])
+async def test_services_of_an_executor_that_is_paused_for_long_pay_once_for_equal_requests(
+    server, model, monkeypatch, own_journal
+):
+    monkeypatch.setattr(dispatcher, "PATIENCE_S", 0.01)
+    with journal.Journal.open(Path("own.sqlite")) as own:
+        executor = lp.RateLimitedAPIExecutor(journal=own if own_journal else None)
+        several = [service(str(n), model, executor=executor, journal="j.sqlite") for n in range(3)]
+        for each in several:
+            await each.process_data({"x": "before"})
+        executor.pause()
+        asked = [asyncio.create_task(each.process_data({"x": 1})) for each in several]
+
+        def are_at_the_limiter():
+            cores = [each.session.sender.dispatcher for each in several]
+            return all(core.queue.at_limiter for core in cores)
+
+        await until(are_at_the_limiter)  # and none waits for another one any more
+        executor.resume()
+        assert {each["status"] for each in await asyncio.gather(*asked)} == {"success"}
+        assert server.counters.total == 2
+        for each in several:
+            await each.close()
+
+
+async def test_whoever_hears_of_a_failure_is_not_kept_with_it(server, model):
+    server.configure(faults=lambda _body, _n: "400")
+    held = []
+
+    class Large:
+        """What somebody has in hand."""
+
+    async def ask(branch):
+        large = Large()
+        held.append(weakref.ref(large))
+        with pytest.raises(lp.errors.CallError):
+            await branch.ask(f"no {len(held)}", schema=int)
+        return large
+
+    for executor in (None, lp.RateLimitedAPIExecutor()):
+        inside = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+        inside.executor = executor
+        for _ in range(3):
+            await ask(lp.Branch("b", model=inside))
+    gc.collect()
+    assert [each() for each in held] == [None] * 6
+
+
+async def test_a_service_that_is_let_go_after_a_failure_is_closed(server, model):
+    server.configure(faults=lambda _body, _n: "400")
+    async with lp.RateLimitedAPIExecutor() as executor:
+        one = service("one", model, executor=executor)
+        assert (await one.process_data({"x": 1}))["status"] == "error"
+        del one
+        while len(executor.group.all) > 1:
+            gc.collect()
+            await asyncio.sleep(0)
+    assert not [path for path in journal._open if path.startswith(str(Path.cwd()))]
+
+
+async def test_an_executor_whose_journal_is_another_one_now_keeps_there_what_services_ask(
+    server, model
+):
+    executor = lp.RateLimitedAPIExecutor()
+    one = service("one", model, executor=executor)
+    with journal.Journal.open(Path("first.sqlite")) as first:
+        executor.journal = first
+        await one.process_data({"x": 1})
+        executor.journal = None
+    with journal.Journal.open(Path("second.sqlite")) as second:
+        executor.journal = second
+        assert (await one.process_data({"x": 2}))["status"] == "success"
+        assert second.stats().written == 1
+    await one.close()
+
+
+async def test_a_fallback_goes_on_to_the_next_where_another_service_was_told_to_wait(
+    server, elsewhere
+):
+    models = lp.Fallback([at(server), at(elsewhere)])
+    server.configure(faults=lambda _body, _n: Fault("429", retry_after_s=300))
+    first, second = (service(name, models) for name in ("first", "second"))
+    assert (await first.process_data({"x": 1}))["status"] == "success"
+    asked = server.counters.total
+    assert (await second.process_data({"x": 2}))["status"] == "success"
+    assert server.counters.total == asked
+    for each in (first, second):
+        await each.close()
