@@ -964,7 +964,8 @@ def test_the_variables_of_a_model_and_its_wire_show_no_key_and_do_not_travel():
 
 
 def test_what_is_only_half_made_has_a_repr():
-    for kind in (lp.Model, lp.Job):
+    services = (lp.ProcessingService, lp.BatchProcessor, lp.Pipeline)
+    for kind in (lp.Model, lp.Job, lp.RateLimitedAPIExecutor, Server, *services):
         assert "half made" in repr(object.__new__(kind))
     assert repr(object.__new__(EndpointState))
 

@@ -408,6 +408,8 @@ class RateLimitedAPIExecutor:
         raise TypeError("An executor cannot be pickled. Make one in each process.")
 
     def __repr__(self) -> str:
+        if "group" not in vars(self):
+            return "<RateLimitedAPIExecutor, half made>"  # as tracebacks show it
         return (
             f"<RateLimitedAPIExecutor {self.queued} queued, {self.in_flight} in flight, "
             f"{self.counters.sent} sent, {self.limits!r}>"

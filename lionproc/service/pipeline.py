@@ -325,6 +325,8 @@ class Pipeline:
         return as_html(self.name, self.boxes())
 
     def __repr__(self) -> str:
+        if "_store" not in vars(self):
+            return "<Pipeline, half made>"  # a traceback shows it while __init__ fails
         return f"<Pipeline {as_text(self.name, self.boxes())}>"
 
     async def _watched(self, work: Awaitable[T], *, show: bool) -> T:

@@ -134,6 +134,8 @@ class Server:
         self.base_url = f"http://127.0.0.1:{self._backend.port}/v1"
 
     def __repr__(self) -> str:
+        if "base_url" not in vars(self):
+            return "<lionproc.testing.Server, half made>"  # as tracebacks show it
         return f"<lionproc.testing.Server at {self.base_url}>"
 
     def __enter__(self) -> Self:
