@@ -79,6 +79,8 @@ class ExecutorGroup:
         """Let requests be sent."""
         self.is_stopped = False
         await self._own.start()
+        if self.is_stopped:  # by now
+            await self._own.halt()
         for service in self._services:
             await self.start_service(service)
 
@@ -104,7 +106,7 @@ class ExecutorGroup:
 
     async def forward(self) -> None:
         """Wait until everything is finished, the runs included."""
-        while self._runs or any(each.open_events for each in self.all):
+        while self._runs or any(each.open_events > 0 for each in self.all):
             self._left.clear()
             for each in (self._own, *self._services):
                 await each.idle.wait()

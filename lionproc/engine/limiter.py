@@ -246,7 +246,9 @@ class Limiter:
 
     def is_due(self, tokens: Tokens) -> bool:
         """Whether nobody waits and a request may be sent now, also where a rate is to be kept."""
-        return not self._turn.locked() and self.due_in(tokens, self.now()) <= 0
+        if self._turn.locked() or self.borrowing.lender is not None:
+            return False
+        return self.due_in(tokens, self.now()) <= 0
 
     @property
     def keeps_s(self) -> float:

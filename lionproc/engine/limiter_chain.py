@@ -116,17 +116,20 @@ class LimiterChain(Limiter):
         async with self._way_to(end):
             from_end = False
             while True:
-                for limiter in limiters:
-                    await limiter.until_due(tokens)
-                from_end = from_end or not end.is_due(tokens)
-                taken = await self._taken(tokens, limiters, from_end=from_end)
+                are_due = all(limiter.is_due(tokens) for limiter in limiters)
+                if not are_due:
+                    for limiter in limiters:
+                        await limiter.until_due(tokens)
+                    from_end = from_end or not end.is_due(tokens)
+                order = (end, *limiters[:-1]) if from_end else limiters
+                taken = await self._taken(tokens, order, end, are_due=are_due)
                 if taken is not None:
                     (_, reservation), *passed = taken
                     return self._through(reservation, passed)
                 from_end = not from_end
 
     async def _taken(
-        self, tokens: Tokens, limiters: Sequence[Limiter], *, from_end: bool
+        self, tokens: Tokens, order: Sequence[Limiter], end: Limiter, *, are_due: bool
     ) -> list[tuple[Limiter, Reservation]] | None:
         """A reservation of every limiter; None if one made wait for longer than others are kept.
 
@@ -137,11 +140,12 @@ class LimiterChain(Limiter):
         may_leave = False
         try:
             async with asyncio.timeout(None) as patience:
-                for limiter in (limiters[-1], *limiters[:-1]) if from_end else limiters:
+                for limiter in order:
+                    if held and not (are_due or limiter.is_due(tokens)):
+                        patience.reschedule(min(each.at + one.keeps_s for one, each in held))
                     took = super().reserve if limiter is self else limiter.reserve
                     held.append((limiter, await took(tokens)))
-                    patience.reschedule(min(each.at + one.keeps_s for one, each in held))
-            if from_end:
+            if order[0] is end:
                 held.append(held.pop(0))
             may_leave = self._may_leave(held)
         except TimeoutError:

@@ -684,8 +684,9 @@ async def test_whoever_hears_of_a_failure_is_not_kept_with_it(server, model):
         inside.executor = executor
         for _ in range(3):
             await ask(lp.Branch("b", model=inside))
-    gc.collect()
-    assert [each() for each in held] == [None] * 6
+    while any(each() for each in held):  # the last one is let go of just now
+        gc.collect()
+        await asyncio.sleep(0)
 
 
 async def test_a_service_that_is_let_go_after_a_failure_is_closed(server, model):
