@@ -61,6 +61,8 @@ WALK: Lines = (
 QUESTIONS: Lines = (
     ("decide", "Is a 500 sent again, and when?"),
     ("FailurePolicy", "What does a failed attempt mean for the row, and for the run?"),
+    ("Neighbours", "Who ends a run whose rows several models answer in turn?"),
+    ("Probing", "Who looks whether a server that fails is back?"),
     ("Breaker", "When does a run stop sending to a server that is down?"),
     ("QuantityLimit", "What keeps the requests of a minute under the limit, and even?"),
     ("ReplyRoom", "How much memory do long replies take together?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -214,3 +215,9 @@ def _by_now(expected: Tokens, event: Event | None) -> Tokens:
     guessed before the first reply they would be corrected twice: a budget of $1.00 spent $2.79.
     """
     return expected if event is None else event.call.estimate
+
+
+def told(counted: Sequence[Counters], tokens: str, told_in: str) -> int | None:
+    """Tokens of all together, None where no reply told them."""
+    known = [each for each in counted if getattr(each, told_in)]
+    return sum(getattr(each, tokens) for each in known) if known else None

@@ -103,6 +103,7 @@ class Dispatcher:
         self.replay = Replay(journal, since, retry.max_corrections)
         self.coalescing = Coalescing(journal)
         self.policy = FailurePolicy(retry, first_failures, elsewhere=elsewhere)
+        self.policy.is_known = lambda: self.replay.has_answered
         self.permission = Permission(limiter, self.policy, self.counters.outlay, may_send)
         self.workers = WorkerPool(
             self._work,

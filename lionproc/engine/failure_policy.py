@@ -7,7 +7,7 @@ fail in one way. The policy only returns decisions; the dispatcher carries them 
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import math
 import random
 from collections.abc import Callable, Iterable
@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from lionproc.engine.first_failures import FirstOutcomes
-from lionproc.engine.retry import FATAL, Breaker, Fail, Retry, RetryBudget, Stop, Wait, decide
+from lionproc.engine.neighbours import Neighbours
+from lionproc.engine.probing import Probing
+from lionproc.engine.refusals import REFUSED_S, REFUSING_S, Refusals
+from lionproc.engine.retry import FATAL, Fail, Retry, RetryBudget, Stop, Wait, decide
 from lionproc.engine.retry import Decision as Decided
 from lionproc.errors import (
     AccessError,
@@ -29,19 +32,14 @@ from lionproc.errors import (
 if TYPE_CHECKING:
     from lionproc.engine.request import Event, Reply
 
+log = logging.getLogger("lionproc.engine")
 # Failures of a server that is down, which open the circuit breaker.
 BREAKING = frozenset(
     {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
 )
 COSTLY = BREAKING | {Kind.FORBIDDEN}  # final failures that the retry budget pays for
-# Where somebody else answers meanwhile: failures in a row after which a server is left alone, and
-# seconds for which one is that refuses the key, the model or the account.
-ENOUGH = 5
-REFUSING_S = 30.0
-# And the same for one that refuses all for its limits: so many in a row, for longer than the longest
-# of usual windows lasts, or fewer that asked to wait for so long. What opens sooner is waited for.
-REFUSALS = 10
-REFUSED_S = 90.0
+# Failures in a row that open it where somebody else answers meanwhile, and where nobody does.
+ENOUGH, ENOUGH_ALONE = 5, 16
 LIVES_S = 60.0  # limits by the minute refuse no longer than that
 
 
@@ -55,7 +53,7 @@ class StopRun:
 Decision: TypeAlias = Wait | Fail | StopRun
 
 
-class FailurePolicy:
+class FailurePolicy(Probing):
     """Decides what failures mean.
 
     Lives on the engine's loop; it is told the time.
@@ -69,12 +67,16 @@ class FailurePolicy:
             it can go there.
 
     Attributes:
-        has_substitute: Whether another server makes up for this one while it is down, and not only
-            for what it says of single rows.
         answers: How many paid replies came.
+        has_answered: Whether one of them was an answer.
+        is_known: Whether the journal had an answer to anything.
+        others: Those that are asked before and after this one.
+        held: What would have ended the run, had nobody before this one been able to answer.
     """
 
     answers = 0
+    has_answered = False
+    held: RunError | None = None
     _is_vouched_for = False
 
     def __init__(
@@ -85,22 +87,21 @@ class FailurePolicy:
         elsewhere: frozenset[Kind] = frozenset(),
     ) -> None:
         self.elsewhere = elsewhere
-        self.has_substitute = elsewhere >= BREAKING
+        self.others = Neighbours()
+        self.is_known: Callable[[], bool] = lambda: False
         self._retry = retry
         self._first_failures = first_failures
         self._uniform = uniform
-        self._probe_back = asyncio.Event()
+        super().__init__()
         self.start()
 
     def start(self) -> None:
         """Forget what was; also when an executor is started again."""
-        self._first = FirstOutcomes(self._first_failures, self.elsewhere)
+        self._first = FirstOutcomes(self._first_failures)
         self._budget = RetryBudget(self._retry.budget)
-        self._breaker = Breaker(ENOUGH) if self.has_substitute else Breaker()
-        self._prober: Event | None = None
-        self._opened_by: CallError | None = None
-        self._refused_nobody()
-        self._refused_since = 0.0
+        self._close()
+        self.held = None
+        self._refusals = Refusals()
         self._known_answers = self.answers
         self._lives_until = -math.inf
         if self._is_vouched_for:
@@ -112,26 +113,39 @@ class FailurePolicy:
         self._first.stop()
         self._first.believe_no_refusal()
 
-    def _refused_nobody(self) -> None:
-        self._refusals = 0  # for its limits, in a row
-        self._asked_s = 0.0  # to wait, by those
-        self._asked_until = -math.inf
-
-    # -- before an attempt ------------------------------------------------------------------
+    # -- what others make of it -------------------------------------------------------------
 
     @property
-    def is_open(self) -> bool:
-        """True while the server only fails and is probed: the circuit breaker is open."""
-        return self._breaker.is_open
+    def has_substitute(self) -> bool:
+        """Whether another server makes up for this one while it is down, not only for single rows."""
+        return self.elsewhere >= BREAKING and not self.others.cannot
+
+    def _makes_up_for(self, kind: Kind) -> bool:
+        """Whether another server does for failures of a kind."""
+        is_told = kind is Kind.NO_LOGPROBS  # of a reply that came
+        return kind in self.elsewhere and (is_told or not self.others.cannot)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether there are answers of it."""
+        return self.has_answered or self._is_vouched_for or self.is_known()
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether it does not refuse all, and if it only fails, it has answered before."""
+        return not self._breaker.is_open or (self.is_proven and not self._refuses_all)
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether it would have ended the run, so that it is asked only now and then."""
+        return self.held is not None and self.is_open
+
+    # -- before an attempt ------------------------------------------------------------------
 
     @property
     def looks_far(self) -> bool:
         """True while it is probed whether the server fails for all, or for those sent last alone."""
         return self._breaker.is_open and not self.has_substitute
-
-    def allows(self, event: Event) -> bool:
-        """Whether this event may be sent now, as far as the circuit breaker goes."""
-        return not self._breaker.is_open or self._prober is event
 
     def told_to_wait(self, wait_s: float, now: float) -> None:
         """Some run was told that everybody has to wait for so long, and somebody else answers.
@@ -145,39 +159,19 @@ class FailurePolicy:
             self._opened_by = CallError(Kind.RATE_LIMITED, why)
             self._breaker.refused(now, wait_s)
 
-    async def probes(self, event: Event) -> bool:
-        """While the breaker is open: wait until this event may be sent to probe the server.
+    def turns_away(self, event: Event) -> bool:
+        """Whether the breaker is open and this event need not wait for it; see `refused`.
 
-        Returns:
-            True when it is the probe; False when another probe came back, so that the breaker
-            may be closed.
+        Who has answered others gets no row unasked taken from it, only for a server of which
+        nobody knows whether it answers: what has failed already tells.
         """
-        if self._prober is not None and self._prober is not event and not self._prober.done:
-            self._probe_back.clear()
-            await self._probe_back.wait()
+        if not self.is_open:
             return False
-        self._prober = event
-        until = self._breaker.opened_until
-        if until is not None:
-            await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0.0))
-        return True
-
-    def refused(self, event: Event, now: float) -> CallError | None:
-        """While the breaker is open and somebody else answers: why this event is not sent here.
-
-        Returns:
-            None where it may be sent, as the probe for which it is time.
-        """
-        if self._prober is event:
-            return None
-        probed = self._prober is not None and not self._prober.done
-        until = self._breaker.opened_until
-        error = self._opened_by
-        if error is None or (not probed and (until is None or now >= until)):
-            self._prober = event
-            return None
-        why = f"{error.message} So it was not asked for this row."
-        return CallError(error.kind, why, status=error.status)
+        if self.is_left_alone and self.others.may_answer:
+            return True
+        fails = self._opened_by is not None and self._opened_by.kind in BREAKING
+        waits = fails and self.is_proven and bool(self.others.after) and not self.others.stand_in
+        return self.has_substitute and (event.attempts > 0 or not waits)
 
     @property
     def on_trial(self) -> bool:
@@ -206,18 +200,14 @@ class FailurePolicy:
             True if it was a probe. What was in flight when the breaker opened is none.
         """
         self._first.back(reply)
-        if self._prober is not event:
-            return False
-        self._prober = None
-        self._probe_back.set()
-        return self._breaker.is_open
+        return self._probed(event)
 
     def paid(self) -> None:
         """A paid reply came: the server lives, and retries are earned back."""
         self.answers += 1
         self._budget.refund(fully=self._breaker.is_open)
-        self._breaker.succeeded()
-        self._refused_nobody()
+        self._lives()
+        self._refusals.none()
         self._first.believe_no_refusal()
 
     def goes_another_way(self, event: Event) -> Wait:
@@ -256,37 +246,65 @@ class FailurePolicy:
         """
         event.refused += error.kind is Kind.RATE_LIMITED and self._answers(now)
         event.crowded += crowded  # which says nothing of this one: it does not count as an attempt
+        alone = not self.has_substitute and (self.is_proven or not self.others.after)
+        self._breaker.threshold = ENOUGH_ALONE if alone else ENOUGH
         retry, refused = self._retry, event.refused
         attempt = max(event.attempts - event.crowded, 1)
         decision = decide(
             error, attempt, retry, self._uniform, took_s, stray=stray, refused=refused
         )
-        if error.kind in self.elsewhere:
+        if self._makes_up_for(error.kind):
             return self._failed_here(event, error, now, decision, probe=probe)
         # What was in flight when the breaker opened tells nothing more, so it costs nothing more.
         counts = probe or error.kind not in BREAKING or not self._breaker.is_open
         if error.kind in BREAKING and not crowded:
             self._breaker.failed(now, probe=probe)
-        elif error.kind is not Kind.RATE_LIMITED:
-            self._breaker.succeeded()  # it answers, though not what we hoped
+            self._opened_by = self._opened_by if self.is_left_alone else error
+            if self._breaker.is_open and self.others.cannot and not self.is_proven:
+                return self._ends(error, _stopped(error), now)  # nobody has ever answered
+        elif error.kind is not Kind.RATE_LIMITED and error.kind not in FATAL:
+            self._lives()  # it answers, though not what we hoped
         if isinstance(decision, Stop):
-            return Fail(error) if self._first.doubts(event, error) else _stopped(error)
+            if self._first.doubts(event, error):
+                self._lives()
+                return Fail(error)
+            return self._ends(error, _stopped(error), now)
         if isinstance(decision, Fail):
             costs = error.kind in COSTLY and counts
             spent = costs and not self._budget.spend(error, crowded=crowded)
             if spent and error.kind is Kind.FORBIDDEN:
-                return StopRun(AccessError(f"{error.message} So were too many others to go on."))
+                too_many = AccessError(f"{error.message} So were too many others to go on.")
+                return self._ends(error, too_many, now)
             return decision
         spent = counts and not self._budget.spend(error, crowded=crowded)
         if spent or self._breaker.is_down:
-            return StopRun(
-                ServiceDownError(
-                    f"The server keeps failing, so the run stopped. The last time: {error} "
-                    "What was answered so far is kept; run the same cell again to go on."
-                )
+            why = (
+                f"The server keeps failing, so the run stopped. The last time: {error} "
+                "What was answered so far is kept; run the same cell again to go on."
             )
+            return self._ends(error, ServiceDownError(why), now)
         self._first.put_off(event)
         return decision
+
+    def _lives(self) -> None:
+        """It replies again, or all the time."""
+        self._breaker.succeeded()
+        self.held = None
+
+    def _ends(self, error: CallError, end: RunError, now: float) -> Fail | StopRun:
+        """What no other row would get past: the end, unless others answer most rows before it."""
+        if not self.others.may_answer:
+            said = None if self.is_proven else self.others.held_back
+            return StopRun(said or end)
+        if not self.is_left_alone:
+            log.warning(
+                "a model that is asked what others cannot answer is left alone, for it cannot "
+                "either (%s): rows that need it fail, and it is asked for one now and then",
+                error.kind,
+            )
+        self.held, self._opened_by = end, error
+        self._breaker.refused(now, REFUSING_S)
+        return Fail(error)
 
     def _answers(self, now: float) -> bool:
         """Whether the server has answered anything for a minute, or began to refuse in it."""
@@ -305,13 +323,13 @@ class FailurePolicy:
                 self._breaker.refused(now, REFUSING_S)
         elif error.kind in BREAKING:
             self._breaker.failed(now, probe=probe)
-            if error.kind is Kind.OVERLOADED:
-                self._refused_again(now, error.retry_after_s or 0.0)
-        elif error.kind is Kind.RATE_LIMITED:
-            self._refused_again(now, error.retry_after_s or 0.0)
-        elif error.kind is not Kind.NO_CAPACITY:
-            self._breaker.succeeded()
-            self._refused_nobody()
+        elif error.kind not in {Kind.NO_CAPACITY, Kind.RATE_LIMITED}:
+            self._lives()
+            self._refusals.none()
+        if error.kind in {Kind.OVERLOADED, Kind.RATE_LIMITED}:
+            wait_s = self._refusals.again(now, error.retry_after_s or 0.0)
+            if wait_s:
+                self._breaker.refused(now, wait_s)
         if self._breaker.is_open:
             self._opened_by = error
             return Fail(error)
@@ -319,17 +337,6 @@ class FailurePolicy:
             return Fail(error)
         self._first.put_off(event)
         return decision
-
-    def _refused_again(self, now: float, wait_s: float) -> None:
-        """A request was refused for a limit: who refuses all for longer than any window is down."""
-        self._refusals += 1
-        if self._refusals == 1:
-            self._refused_since = now
-        self._asked_s += max(now + wait_s - max(self._asked_until, now), 0.0)
-        self._asked_until = max(self._asked_until, now + wait_s)
-        refused = self._refusals >= REFUSALS and now > self._refused_since + REFUSED_S
-        if refused or self._asked_s > REFUSED_S:
-            self._breaker.refused(now, max(REFUSING_S, self._asked_until - now))
 
     def finished(self, event: Event, *, known: bool) -> StopRun | None:
         """An event is finished.
@@ -342,6 +349,10 @@ class FailurePolicy:
             `StopRun` if the first requests all failed in one way.
         """
         error = event.error
+        if error is None and not (self.has_answered or event.cached):
+            self.has_answered = True
+            for each in self.others.before:
+                each.hear()
         if (
             error is not None
             and event.state == "failed"
@@ -349,9 +360,12 @@ class FailurePolicy:
             and error.kind not in self.elsewhere
             and not self._first.doubts(event, error)
         ):
-            return _stopped(error)  # a reply that was paid for, as all others would be
-        if self._first.on_trial and self._first.is_over_with(event, known=known):
-            return StopRun(self._first.verdict(event))
+            return StopRun(_stopped(error))  # a reply that was paid for, as all others would be
+        if self._first.on_trial:
+            made_up_for = error is not None and self._makes_up_for(error.kind)
+            counts = not (made_up_for or self.others.may_answer)
+            if self._first.is_over_with(event, known=known, counts=counts):
+                return StopRun(self.others.held_back or self._first.verdict(event))
         return None
 
     # -- at the end -------------------------------------------------------------------------
@@ -367,14 +381,18 @@ class FailurePolicy:
             errors: The kinds of the failures.
             known: Whether the journal had an answer to anything.
         """
+        if self.others.may_answer and self.others.have_answered:
+            return None
+        if self.held is not None:
+            return self.held
         known = known or self._is_vouched_for
         refused = None if known else self._first.refused(errors)
         if refused is not None and refused.kind not in self.elsewhere:
-            return _stopped(refused).error
-        return None if self.has_substitute else self._first.unreached(errors, known=known)
+            return _stopped(refused)
+        return None if self.elsewhere >= BREAKING else self._first.unreached(errors, known=known)
 
 
-def _stopped(error: CallError) -> StopRun:
+def _stopped(error: CallError) -> RunError:
     """Every other row would fail like this one."""
     kind = NoLogprobsError if error.kind is Kind.NO_LOGPROBS else AccessError
-    return StopRun(kind(f"{error.message} Everything answered so far is kept."))
+    return kind(f"{error.message} Everything answered so far is kept.")

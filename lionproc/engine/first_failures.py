@@ -19,6 +19,7 @@ failures are their rows' own.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -44,15 +45,13 @@ class FirstOutcomes:
 
     Args:
         enough: So many failures of one kind, with no answer among them, end the run; None never.
-        elsewhere: Kinds that count for nothing, for another server makes up for them.
 
     Attributes:
         on_trial: True until the first answer.
     """
 
-    def __init__(self, enough: int | None, elsewhere: frozenset[Kind] = frozenset()) -> None:
+    def __init__(self, enough: int | None) -> None:
         self.enough = enough
-        self._not_counted = _OF_THE_SERVER | elsewhere
         self._reached = False
         self._unreached = ""
         self._connected = False
@@ -60,7 +59,7 @@ class FirstOutcomes:
         self._sent = 0
         self._out: dict[Event, int] = {}  # in the order they were sent
         self._again: dict[Event, int] = {}  # back without an outcome, to be tried again
-        self._failed: list[tuple[int, Kind]] = []
+        self._failed: dict[Kind, list[int]] = {}
         self._doubtful: set[Event] = set()  # had a reply that does not fit
         self._near = False  # enough have failed in one way, but not in order
         self._refused: CallError | None = None  # of the key or the model, and perhaps of a row
@@ -130,18 +129,20 @@ class FirstOutcomes:
             self._asked.clear()
             self._news.set()
 
-    def is_over_with(self, event: Event, *, known: bool) -> bool:
+    def is_over_with(self, event: Event, *, known: bool, counts: bool = True) -> bool:
         """An event is finished. True if the run is not worth going on with.
 
         Args:
             event: With an answer or an error.
             known: Whether the journal had an answer to anything.
+            counts: Whether its failure ends anything; False where others make up for it, or are
+                asked before. It counts later on, when they do not any more.
         """
         if not self.on_trial:
             return False
         error = event.error
         if error is not None:
-            return self._failed_like_others(event, error, known=known)
+            return self._failed_like_others(event, error, known=known, counts=counts)
         if not event.cached:
             self.on_trial = False
             for store in (self._out, self._again, self._failed, self._doubtful):
@@ -149,18 +150,21 @@ class FirstOutcomes:
             self._news.set()
         return False
 
-    def _failed_like_others(self, event: Event, error: CallError, *, known: bool) -> bool:
+    def _failed_like_others(
+        self, event: Event, error: CallError, *, known: bool, counts: bool
+    ) -> bool:
         self._doubtful.discard(event)
         self._news.set()
         number = self._out.pop(event, None)
         if number is None:
             number = self._again.pop(event, None)
-        if number is None or event.state != "failed" or error.kind in self._not_counted:
+        if number is None or event.state != "failed" or error.kind in _OF_THE_SERVER:
             return False  # not sent, given up, or no fault of what was asked
-        self._failed.append((number, error.kind))
-        alike = [number for number, kind in self._failed if kind is error.kind]
+        alike = self._failed.setdefault(error.kind, [])
+        bisect.insort(alike, number)
+        del alike[self.enough :]  # only the first ones matter
         # What the journal has answers to is a good question, unless the key is refused now.
-        if self.enough is None or (known and error.kind is not Kind.FORBIDDEN):
+        if self.enough is None or not counts or (known and error.kind is not Kind.FORBIDDEN):
             return False
         self._near = self._near or len(alike) >= self.enough
         first_out = next(iter(self._out.values()), self._sent)

@@ -93,10 +93,11 @@ class Permission:
             await self._until_resumed()
             if event.done:
                 return None
-            if policy.has_substitute:  # somebody else answers meanwhile
+            if policy.has_substitute:
                 end = self._further_limiter(event) or limiter  # which the server tells
                 policy.told_to_wait(end.holding_s(), limiter.now())
-                error = policy.refused(event, limiter.now()) if policy.is_open else None
+            if policy.turns_away(event):  # somebody else answers meanwhile
+                error = policy.refused(event, limiter.now())
                 if error is not None:
                     return Refused(error)
             elif policy.is_open and not await policy.probes(event):

@@ -11,12 +11,13 @@ from functools import partial, reduce
 from lionproc.engine import last_pace
 from lionproc.engine.budget import Budget
 from lionproc.engine.budget_group import BudgetGroup
-from lionproc.engine.counters import Counters, WayUse
+from lionproc.engine.counters import WayUse, told
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
 from lionproc.engine.latencies import Latencies
 from lionproc.engine.limiter import Limiter
+from lionproc.engine.neighbours import introduce
 from lionproc.engine.open_files import most_connections, warn_of_few
 from lionproc.engine.outlay import Outlay, Verdict, verdict
 from lionproc.engine.request import Event
@@ -43,6 +44,7 @@ class Route:
         executor: The one that its work is to run in, None for one of its own.
         elsewhere: The kinds of failure after which another route takes over.
         name: What people call its models of which no price is known; empty where there are none.
+        before: The numbers of the routes on which its rows were asked first.
     """
 
     limiter: Limiter
@@ -51,6 +53,7 @@ class Route:
     executor: RateLimitedAPIExecutor | None = None
     elsewhere: frozenset[Kind] = frozenset()
     name: str = ""
+    before: Sequence[int] = ()
 
     @property
     def queue_capacity(self) -> int:
@@ -133,6 +136,7 @@ class Routes:
             dispatcher.on_stop = self._stop_all
             made.append(executor)
         self.executors = made  # all at once, for other threads look at them
+        introduce([each.policy for each in self.dispatchers], lambda n: self.routes[n].before)
         for route, dispatcher in zip(self.routes, self.dispatchers, strict=True):
             if route.executor is not None:
                 route.executor.group.enter(dispatcher)
@@ -341,8 +345,8 @@ class Routes:
             queued=sum(executor.queued for executor in self.executors),
             prompt_tokens=sum(each.prompt_tokens for each in counted),
             completion_tokens=sum(each.completion_tokens for each in counted),
-            cached_tokens=_told(counted, "cached_tokens", "cached_told"),
-            reasoning_tokens=_told(counted, "reasoning_tokens", "reasoning_told"),
+            cached_tokens=told(counted, "cached_tokens", "cached_told"),
+            reasoning_tokens=told(counted, "reasoning_tokens", "reasoning_told"),
             guessed=self.guessed,
             estimate_error=(
                 sum(each.estimate_off for each in counted) / estimated if estimated else 0.0
@@ -363,6 +367,8 @@ class Routes:
     @property
     def note(self) -> str:
         """What a person should know about why it is not faster, in one line; empty for nothing."""
+        if any(each.policy.is_left_alone for each in self.dispatchers):
+            return "The next model cannot answer what the one before it could not: such rows fail."
         if self.failing:
             return "The server fails; probing whether it is back."
         if self.waits_for_budget:
@@ -386,12 +392,6 @@ def _waiting_note(limiter: Limiter) -> str:
 def _ignored_note(limiter: Limiter) -> str:
     header = limiter.in_force.ignored
     return f"A header of the server cannot be meant and is ignored ({header})." if header else ""
-
-
-def _told(counted: Sequence[Counters], tokens: str, told: str) -> int | None:
-    """Tokens of all together, None where no reply told them."""
-    known = [each for each in counted if getattr(each, told)]
-    return sum(getattr(each, tokens) for each in known) if known else None
 
 
 def summed(amounts: Sequence[float | None]) -> float | None:

@@ -68,7 +68,8 @@ def route_of(leg: Leg, stage: Stage, connection: Connection) -> Route:
     ways = connection.ways or (connection,)
     names = (f"{way.provider.name}/{way.model}" for way in ways if way.price.usd(ONE) is None)
     name = ", ".join(names)
-    return Route(limiter, connection.price, own, connection.executor, elsewhere, name)
+    before = [leg.number - leg.leaf + leaf for leaf in leg.steps.before(leg.leaf)]
+    return Route(limiter, connection.price, own, connection.executor, elsewhere, name, before)
 
 
 def member_names(connections: Sequence[Connection]) -> list[str]:

@@ -105,7 +105,9 @@ class Fallback(Composed):
     A row goes to the next one where this one is down, times out, has no room or no quota, refuses
     the key, does not know the model, reads no prompt as long, or lets a filter refuse: after the
     retries that the run would make in any case. While one fails for all it is left out: rows go
-    straight to the next, and one request now and then finds out whether it is back.
+    straight to the next, and one request now and then finds out whether it is back. The same for
+    the last one while those before it answer: the rows that need it fail, with its reason, and the
+    run goes on. It ends where none of them answers.
 
     It never hides a bad answer. What a model answers in a wrong shape, empty or cut is that row's
     failure, as without a fallback, and so is a request that is wrong by itself (400).

@@ -100,6 +100,10 @@ class Steps(ABC):
         """
 
     @abstractmethod
+    def before(self, leaf: int) -> Sequence[int]:
+        """The leaves that are asked first, so that a leaf has only what they could not answer."""
+
+    @abstractmethod
     def unsure(self, leaf: int) -> bool:
         """Whether it matters how sure the answers of a leaf are."""
 
@@ -124,6 +128,10 @@ class _One(Steps):
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
         del leaf
         return frozenset()
+
+    def before(self, leaf: int) -> Sequence[int]:
+        del leaf
+        return ()
 
     def unsure(self, leaf: int) -> bool:
         del leaf
@@ -190,6 +198,17 @@ class _Several(Steps):
 
     _made_up_for: frozenset[Kind] = frozenset()
 
+    def before(self, leaf: int) -> Sequence[int]:
+        """See `Steps.before`."""
+        start = self.starts[self._child(leaf)]
+        within = self.children[self._child(leaf)].before(leaf - start)
+        first = range(start) if self._has_the_rest else ()
+        return [*first, *(start + each for each in within)]
+
+    _has_the_rest = (
+        False  # a member that is not the first: of what those before it could not answer
+    )
+
     @abstractmethod
     def _need_not_tell(self, number: int) -> bool:
         """Whether the rows of a member have answers also where it does not say how sure it is."""
@@ -209,6 +228,7 @@ class InTurn(_Several):
     """The next one answers what the one before cannot."""
 
     _made_up_for = CANNOT
+    _has_the_rest = True
 
     def _goes_on(self, outcome: Outcome) -> bool:
         return outcome.error in CANNOT or outcome.error is Kind.NO_LOGPROBS

@@ -11,7 +11,9 @@ from hashlib import blake2b
 from typing import Any
 
 from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.failure_policy import FailurePolicy
 from lionproc.engine.forked import in_forked_child
+from lionproc.engine.neighbours import introduce
 from lionproc.engine.request import Event
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import ConfigurationError
@@ -60,6 +62,7 @@ class ComposedSession(Session):
             )
             for number, leaf in enumerate(leaves)
         ]
+        self._introduced: list[FailurePolicy] = []
         first = self.sessions[0]
         self.model, self.executor = first.model, first.executor
 
@@ -82,6 +85,10 @@ class ComposedSession(Session):
     ) -> ModelCall:
         """Build the call that sends these messages to the first model; see `Session.call`."""
         mask_together([(await session.open()).wire for session in self.sessions])
+        policies = [session.sender.dispatcher.policy for session in self.sessions]
+        if policies != self._introduced:
+            introduce(policies, self.steps.before)
+            self._introduced = policies
         return await self.sessions[0].call(messages, schema, occurrence)
 
     async def question(
@@ -100,7 +107,7 @@ class ComposedSession(Session):
     @property
     def stopped(self) -> str:
         """Why nothing can be sent any more, or ""."""
-        return next((each.stopped for each in self.sessions if each.stopped), "")
+        return next((said for said in map(_stops, self.sessions) if said), "")
 
     async def revive(self) -> None:
         """Start what an error stopped again: the cause may be gone."""
@@ -193,6 +200,12 @@ def session_of(model: Model) -> Session:
                 session = Session(ModelCopy.of(model), executor=model.executor)
             _shared_sessions[model] = session
         return session
+
+
+def _stops(session: Session) -> str:
+    """Why nothing can be sent any more, as far as one of several sessions goes."""
+    others = session.sender.dispatcher.policy.others
+    return "" if others.may_answer else session.stopped
 
 
 def _with(event: Event, before: Sequence[Event]) -> Event:
