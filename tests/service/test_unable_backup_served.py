@@ -54,6 +54,8 @@ async def test_a_service_that_no_model_answered_is_not_stopped_once_the_first_is
         while (await made.process_data("t40"))["status"] != "success":
             pass
         assert made.stopped == ""
+        made.session.sessions[1].sender.dispatcher.fatal = lp.errors.AccessError("No.")
+        assert made.stopped == ""
 
 
 async def test_a_batch_with_items_that_neither_model_answers_has_all_others(first, model):
