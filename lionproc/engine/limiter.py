@@ -251,6 +251,11 @@ class Limiter:
         return self.due_in(tokens, self.now()) <= 0
 
     @property
+    def is_held_up(self) -> bool:
+        """Whether no slot is free or all were told to wait, which no pace ends."""
+        return self.in_flight >= self.concurrency or self.holding_s() > 0
+
+    @property
     def keeps_s(self) -> float:
         """Seconds for which what was reserved may be kept before it is sent.
 

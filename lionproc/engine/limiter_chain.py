@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Coroutine, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from lionproc.engine.concurrency_limit import Overload
@@ -14,6 +16,7 @@ from lionproc.engine.reservation import Reservation
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError
 
+LONGEST_S = 10.0  # that the others are kept for who waits at one limiter for its pace
 LATE_S = 0.005  # a wait at one limiter that is worth correcting the count of another
 
 
@@ -114,43 +117,38 @@ class LimiterChain(Limiter):
             return await super().reserve(tokens)
         limiters, end = (self, *behind), behind[-1]
         async with self._way_to(end):
-            from_end = False
+            from_end = end.keeps_s > self.keeps_s  # what is slower is waited for first
             while True:
-                are_due = all(limiter.is_due(tokens) for limiter in limiters)
-                if not are_due:
-                    for limiter in limiters:
-                        await limiter.until_due(tokens)
-                    from_end = from_end or not end.is_due(tokens)
+                for limiter in limiters:
+                    await limiter.until_due(tokens)
                 order = (end, *limiters[:-1]) if from_end else limiters
-                taken = await self._taken(tokens, order, end, are_due=are_due)
+                taken = await self._taken(tokens, order, end)
                 if taken is not None:
                     (_, reservation), *passed = taken
                     return self._through(reservation, passed)
                 from_end = not from_end
 
     async def _taken(
-        self, tokens: Tokens, order: Sequence[Limiter], end: Limiter, *, are_due: bool
+        self, tokens: Tokens, order: Sequence[Limiter], end: Limiter
     ) -> list[tuple[Limiter, Reservation]] | None:
-        """A reservation of every limiter; None if one made wait for longer than others are kept.
+        """A reservation of every limiter, the endpoint's last; None if one of them makes wait for long.
 
-        The first one is waited for as long as it takes, as nothing is kept meanwhile. Whoever begins
-        at the other side the next time is missed by neither, though others wait at both.
+        The first one is waited for as long as it takes, as nothing is kept meanwhile.
         """
         held: list[tuple[Limiter, Reservation]] = []
         may_leave = False
         try:
-            async with asyncio.timeout(None) as patience:
-                for limiter in order:
-                    if held and not (are_due or limiter.is_due(tokens)):
-                        patience.reschedule(min(each.at + one.keeps_s for one, each in held))
-                    took = super().reserve if limiter is self else limiter.reserve
+            for limiter in order:
+                took = super().reserve if limiter is self else limiter.reserve
+                if not held or limiter.is_due(tokens):
                     held.append((limiter, await took(tokens)))
+                elif (reservation := await _soon(limiter, took(tokens), held)) is not None:
+                    held.append((limiter, reservation))
+                else:
+                    return None
             if order[0] is end:
                 held.append(held.pop(0))
             may_leave = self._may_leave(held)
-        except TimeoutError:
-            if not patience.expired():
-                raise
         finally:
             if not may_leave:
                 for limiter, reservation in held:
@@ -215,3 +213,40 @@ class LimiterChain(Limiter):
         passed = self._passed.pop(reservation.number, [])
         end = len(passed) - 1
         return [(limiter, held, place == end) for place, (limiter, held) in enumerate(passed)]
+
+
+async def _soon(
+    limiter: Limiter,
+    reserves: Coroutine[Any, Any, Reservation],
+    held: Sequence[tuple[Limiter, Reservation]],
+) -> Reservation | None:
+    """What a limiter gives soon, while others are kept: what was reserved there is counted anew in time.
+
+    Args:
+        limiter: It.
+        reserves: Waits for it.
+        held: What is kept meanwhile.
+
+    Returns:
+        The reservation; None if it takes for longer than a pace makes wait.
+    """
+    task, came = asyncio.ensure_future(reserves), False
+    keeps_s = min(each.keeps_s for each, _ in held)
+    began = limiter.now()
+    try:
+        while not came:
+            await asyncio.wait((task,), timeout=keeps_s / 2)
+            came = task.done()
+            if came:
+                break
+            waited_s = limiter.now() - began
+            if waited_s > LONGEST_S or (waited_s >= keeps_s / 2 and limiter.is_held_up):
+                return None
+            for each, reservation in held:
+                each.redate(reservation)
+        return task.result()
+    finally:
+        if not came:  # or it has just come, and whoever waited for it was cancelled
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, CallError):
+                limiter.cancel(await task)

@@ -181,6 +181,11 @@ class LimiterPool(Limiter):
         return min(way.limiter.due_in(tokens, now) for _, way in self._usable(now))
 
     @property
+    def is_held_up(self) -> bool:
+        """See `Limiter.is_held_up`."""
+        return all(way.limiter.is_held_up for way in self._ways)
+
+    @property
     def keeps_s(self) -> float:
         """See `Limiter.keeps_s`."""
         return min(way.limiter.keeps_s for way in self._ways)

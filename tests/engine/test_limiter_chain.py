@@ -237,9 +237,9 @@ def test_requests_to_several_endpoints_keep_all_limits_beside_others_and_all_get
         assert worst(list(itertools.chain(*through))) <= shared
         for times, limit in zip(at, ends, strict=True):
             assert worst(times) <= limit
-            assert len(times) >= 0.8 * 10 * limit
+            assert len(times) >= 0.9 * 10 * limit
         # Who waits for both, and keeps neither for long, has less than who waits for one of them alone.
-        everything, enough = [len(times) for times in through], 0.3 * 10
+        everything, enough = [len(times) for times in through], 0.25 * 10
         assert sum(everything) >= enough * min(shared, sum(ends) / 2)
         assert min(everything) >= enough * min(shared / len(ends), min(ends) / 2)
 
