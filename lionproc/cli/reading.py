@@ -25,7 +25,7 @@ from lionproc.cli.csv_rows import csv_frame
 from lionproc.engine.packed import TIMES as PACKED_TIMES
 from lionproc.engine.packed import most_unpacked
 from lionproc.engine.paths import local_path, missing_file
-from lionproc.engine.regular_file import bytes_of
+from lionproc.engine.regular_file import bytes_of, first_hole
 from lionproc.engine.spare_memory import spare_memory
 from lionproc.engine.unfolding import TIMES, room_of, room_of_texts
 from lionproc.errors import ConfigurationError, LionprocError
@@ -143,7 +143,15 @@ def _opened(path: str, said: Format | None) -> IO[bytes] | None:
         return io.BytesIO(place.read_bytes())
     if place.suffix.lower() == ".gz":
         return cast("IO[bytes]", io.BufferedReader(_Unpacked(place), _HEAD))
-    return place.open("rb")
+    file = place.open("rb")
+    if (
+        first_hole(file.fileno()) < place.stat().st_size
+    ):  # terabytes of one line, and none on the disk
+        file.close()
+        raise ConfigurationError(
+            f"{path!r} has a hole: it was never written whole, and is no table."
+        )
+    return file
 
 
 class _Unpacked(io.RawIOBase):

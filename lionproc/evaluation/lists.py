@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from lionproc.errors import ColumnError
 from lionproc.evaluation.columns import Column
 from lionproc.evaluation.intervals import Numbers
+from lionproc.evaluation.list_items import kind_of_items
 from lionproc.evaluation.part import Mask, Part, Places, of_right
 from lionproc.model.one_hash import has_one_hash
 
@@ -44,6 +45,7 @@ class Lists:
                     f"Very many numbers in the lists of {column.name!r} have one hash, so that to "
                     "tell them apart takes hours. Make texts of them."
                 )
+        _must_be_alike(answers, gold, rows)
         self._answers = {row: _items(answers.cells[row]) for row in rows}
         self._gold = {row: _items(gold.cells[row]) for row in rows}
 
@@ -93,6 +95,21 @@ class Lists:
             "support": pd.array([there[i] for i in items], dtype="Int64"),
         }
         return pd.DataFrame(made, index=pd.Index(items, name=self._name, tupleize_cols=False))
+
+
+def _must_be_alike(answers: Column, gold: Column, rows: Sequence[int]) -> None:
+    """Refuse lists of texts beside lists of numbers or times: none of them could be right.
+
+    Raises:
+        ColumnError: They are.
+    """
+    kind = kind_of_items(answers.cells[row] for row in rows)
+    items = [item for row in rows for item in cast("list[object]", gold.cells[row])]
+    if kind is not None and items and all(isinstance(item, str) for item in items):
+        raise ColumnError(
+            f"The lists of {answers.name!r} have items of the type {kind.__name__}, and those of "
+            f"{gold.name!r} texts: none could be right. Make the items of the gold {kind.__name__}."
+        )
 
 
 def _items(cell: object) -> Counter[object]:

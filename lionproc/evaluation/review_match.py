@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from decimal import Context, Decimal
 from functools import cache
 from typing import Any
@@ -14,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from lionproc.errors import ConfigurationError
-from lionproc.evaluation.by_hand import allowed_in, check_weight, day_of, digits_of
+from lionproc.evaluation.by_hand import LIST, allowed_in, check_weight, day_of, digits_of
 from lionproc.evaluation.columns import one_column
 from lionproc.evaluation.intervals import Numbers
+from lionproc.evaluation.list_items import kind_of_items, read_items
 from lionproc.evaluation.row_ids import cell_words, ids_of
 from lionproc.frame import results
 from lionproc.frame.cell import is_missing
@@ -107,16 +109,17 @@ def _weights(review: pd.DataFrame) -> Numbers | None:
 def _typed(answers: pd.Series[Any], gold: list[Any]) -> list[Any]:
     """Gold as the answers are: a file has texts where they have numbers."""
     allowed = allowed_in(answers)
-    if not any(isinstance(each, str) for each in gold):
-        return gold
+    kind = kind_of_items(cells_of(answers)) if allowed.words == LIST else None
 
     def read(value: Any) -> Any:
-        try:
-            return allowed.read(value, comma=False, month_first=False)
-        except (ValueError, AttributeError):
-            return value  # what it is compared with says what is wrong
+        if isinstance(value, str):
+            with suppress(
+                ValueError, AttributeError
+            ):  # what it is compared with says what is wrong
+                value = allowed.read(value, comma=False, month_first=False)
+        return read_items(value, kind) if kind is not None and isinstance(value, list) else value
 
-    return [read(each) if isinstance(each, str) else each for each in gold]
+    return [read(each) for each in gold]
 
 
 def _places(frame: pd.DataFrame, into: Hashable, review: pd.DataFrame) -> np.ndarray[Any, Any]:

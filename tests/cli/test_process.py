@@ -22,6 +22,7 @@ import pytest
 import lionproc as lp
 from lionproc.cli import csv_rows, main, reading
 from lionproc.cli.reading import read
+from lionproc.engine.regular_file import first_hole
 from lionproc.engine import packed as packing
 from lionproc.errors import ConfigurationError
 from lionproc.frame.export import write_parquet
@@ -587,6 +588,19 @@ def test_a_process_without_standard_streams_works(server, monkeypatch):
         stream.close()
     assert code == 0
     assert "echo: Say two" in Path("in-answered.csv").read_text()
+
+
+@pytest.mark.parametrize("path", ["in-answered.csv", "in.csv", "in.jsonl"])
+def test_a_file_of_terabytes_that_takes_no_room_is_not_read(ask, path):
+    table()
+    with Path(path).open("wb") as file:
+        file.write(b"text\n")
+        file.truncate(2**41)
+        if first_hole(file.fileno()) == 2**41:
+            pytest.skip("This file system does not tell of holes.")
+    code, _, err = ask(path if "answered" not in path else "in.csv", "-p", "{text}")
+    assert code == 2
+    assert "has a hole" in err
 
 
 def test_answers_go_through_no_link_that_nobody_named(ask, tmp_path):

@@ -1,5 +1,6 @@
 """A sample that a person labels in a spreadsheet program, and what its labels say of the frame."""
 
+import datetime as dt
 import sys
 import weakref
 import zipfile
@@ -102,6 +103,37 @@ def test_gold_of_more_digits_than_a_float_has_is_read_with_all_of_them(tmp_path)
     assert gold["gold"].tolist() == [Decimal(each.replace(",", "")) for each in typed]
     assert type(gold["gold"][2]) is float
     assert frame.llm.score("said", gold=gold).wrong.index.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("items", "typed"),
+    [
+        ([1, 2], "1, 2"),
+        ([1.5, -2.0], "1.5; -2"),
+        ([True, False], "true, false"),
+        ([Decimal("1.50"), Decimal(2)], "1.5, 2"),
+        ([dt.date(2020, 1, 2)], "2020-01-02"),
+        ([dt.datetime(2020, 1, 2, 3, tzinfo=dt.UTC)], "2020-01-02T03:00:00Z"),
+        ([dt.timedelta(hours=1)], "1:00:00"),
+        (["a", "b"], "b, a"),
+    ],
+)
+def test_items_of_a_list_are_right_as_the_sheet_has_them_and_as_a_person_types_them(
+    tmp_path, items, typed
+):
+    out = pd.DataFrame({"n": range(4), "said": [items] * 4})
+    out.llm.to_review(tmp_path / "r.csv", n=4, by="said")
+    sheet = pd.read_csv(tmp_path / "r.csv", dtype=str)
+    sheet["gold"] = [sheet["said"][0], typed, sheet["said"][2], "x"]
+    sheet.to_csv(tmp_path / "r.csv", index=False)
+    score = out.llm.score("said", gold=lp.read_review(tmp_path / "r.csv"))
+    assert (score.right, score.n) == (3, 4)
+
+
+def test_lists_of_texts_beside_lists_of_numbers_are_refused_as_none_could_be_right():
+    frame = pd.DataFrame({"said": [[1, 2], [3]], "gold": [["1", "2"], ["3"]]})
+    with pytest.raises(ColumnError, match=r"'said' have items of the type int.*'gold' texts"):
+        frame.llm.score("said", gold="gold")
 
 
 def as_excel_saves(sheet, path, way):
