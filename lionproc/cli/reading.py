@@ -144,13 +144,8 @@ def _opened(path: str, said: Format | None) -> IO[bytes] | None:
     if place.suffix.lower() == ".gz":
         return cast("IO[bytes]", io.BufferedReader(_Unpacked(place), _HEAD))
     file = place.open("rb")
-    if (
-        first_hole(file.fileno()) < place.stat().st_size
-    ):  # terabytes of one line, and none on the disk
-        file.close()
-        raise ConfigurationError(
-            f"{path!r} has a hole: it was never written whole, and is no table."
-        )
+    if first_hole(file.fileno()) < place.stat().st_size:  # terabytes, and none on the disk
+        raise ConfigurationError(f"{path!r} has a hole, and is no table.")
     return file
 
 

@@ -29,6 +29,7 @@ __all__ = ["DEEPEST", "WRITABLE", "exact", "plain", "plain_field", "to_json", "w
 
 WRITABLE = "Give texts, numbers, times, lists and dicts."
 
+_DAY, _NO_TIME, _SPAN = dt.timedelta(days=1), dt.timedelta(0), TypeAdapter(dt.timedelta)
 _SHORT_FLOATS = (np.float16, np.float32)
 _WHOLE = range(-(2**63), 2**64)  # integers that JSON readers keep as they are
 DEEPEST = 200
@@ -266,8 +267,16 @@ def _model(value: BaseModel) -> object:
 
 _part.register(Mapping, dict)
 _part.register(tuple, list)
-for _kind in (Decimal, os.PathLike, dt.timedelta):
+for _kind in (Decimal, os.PathLike):
     _part.register(_kind, str)
+
+
+@_part.register(dt.timedelta)
+def _span(value: dt.timedelta) -> str:
+    """As Python writes it, but for what is below zero: of "-1 day, 23:00:00" pydantic makes 47 hours."""
+    if value >= _NO_TIME or not value % _DAY:
+        return str(value)
+    return str(_SPAN.dump_python(value, mode="json"))
 
 
 def _key(key: object) -> str:

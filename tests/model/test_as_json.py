@@ -11,8 +11,9 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import HttpUrl
+from pydantic import HttpUrl, TypeAdapter
 
+from lionproc.model.answer import Answer
 from lionproc.model.as_json import plain
 
 
@@ -143,3 +144,11 @@ def test_a_list_that_holds_itself_is_an_error():
 def test_half_a_character_is_refused_where_a_user_gives_it():
     with pytest.raises(TypeError, match=r"half a character.*\['text'\]"):
         plain({"text": "\ud800"}, given=True)
+
+
+@pytest.mark.parametrize("hours", [-1, -47, -48, 0, 1, 47])
+def test_a_span_of_time_is_written_so_that_it_is_read_as_the_same(hours):
+    span = dt.timedelta(hours=hours, seconds=hours)
+    for value in (span, pd.Timedelta(span)):
+        assert TypeAdapter(dt.timedelta).validate_python(plain(value)) == span
+        assert Answer.of(list[dt.timedelta]).read_json(plain([value])) == [span]
