@@ -145,6 +145,7 @@ def _opened(path: str, said: Format | None) -> IO[bytes] | None:
         return cast("IO[bytes]", io.BufferedReader(_Unpacked(place), _HEAD))
     file = place.open("rb")
     if first_hole(file.fileno()) < place.stat().st_size:  # terabytes, and none on the disk
+        file.close()
         raise ConfigurationError(f"{path!r} has a hole, and is no table.")
     return file
 

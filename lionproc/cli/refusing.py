@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lionproc.cli.reading import STDIN, read
 from lionproc.engine.paths import is_url, local_path, shown
@@ -22,7 +26,7 @@ __all__ = [
 ]
 
 STDOUT = "-"
-_PACKED: Final = (".gz", ".bz2", ".xz", ".zip", ".zst")  # of which the beginning says nothing
+_PACKED: Final = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": None, ".zst": None}
 # How it begins, see `write_failures`, and what it is.
 LIST_OF_FAILURES: Final = (b'"position",', "a list of rows that failed")
 
@@ -61,11 +65,15 @@ def refuse_another(path: str, option: str, beginning: bytes, what: str) -> None:
         ConfigurationError: There is another one.
     """
     place = local_path(path)
-    if is_url(path) or not place.is_file() or place.suffix in _PACKED:
+    if is_url(path) or not place.is_file() or not place.stat().st_size:
         return
-    with place.open("rb") as file:
-        begins = file.read(len(beginning))
-    if begins and begins != beginning:
+    opened: Any = _PACKED.get(place.suffix, open)
+    begins = b"unknown"
+    with suppress(EOFError, OSError, lzma.LZMAError):  # it is none, for all that it is called so
+        if opened is not None:
+            with opened(place, "rb") as file:
+                begins = file.read(len(beginning))
+    if begins != beginning:
         raise ConfigurationError(
             f"{shown(path)!r} is there, and is not {what}, so what is in it would be lost. Choose "
             f"another path with {option}, or delete it first."

@@ -101,6 +101,21 @@ def test_a_report_replaces_what_it_has_written_and_no_other_file(told, home, opt
     assert [told("report", "first try", option, own)[0] for _ in range(2)] == [0, 0]
 
 
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zip"])
+def test_a_packed_list_of_failures_replaces_one_like_it_and_no_other_file(told, home, ending):
+    path = home / f"failed.csv{ending}"
+    pd.DataFrame({"a": [1]}).to_csv(path)
+    before = path.read_bytes()
+    code, _, err = told("report", "first try", "--errors", path.name)
+    assert (code, path.read_bytes()) == (2, before)
+    assert "--errors" in err
+    path.unlink()
+    codes = [told("report", "first try", "--errors", path.name)[0] for _ in range(2)]
+    assert codes == [0, 2 if ending == ".zip" else 0]
+    path.write_bytes(b"not packed at all")
+    assert told("report", "first try", "--errors", path.name)[0] == 2
+
+
 def test_what_is_removed_has_to_be_said(told):
     code, _, err = told("journal", "prune")
     assert code == 2
