@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lionproc.engine.lease_messages import LEASE_S, NONE, SAFE_S, Ask, Grant, PerMinute
+from lionproc.engine.limits import LEAST_RATE
 from lionproc.engine.tokens import QUANTITIES
 from lionproc.engine.window import DUST, MARGIN_CAP_S, MINUTE_S
 
@@ -375,12 +376,12 @@ def _numbers(given: Sequence[object], width: int) -> list[float]:
     return [_number(each) for each in given]
 
 
-def _limits(given: Sequence[object], least: float = 0.0) -> PerMinute:
+def _limits(given: Sequence[object], least: float = LEAST_RATE) -> PerMinute:
     if len(given) != len(QUANTITIES):
         raise ValueError("these are not as many limits as there are quantities")
     made = tuple(None if each is None else _number(each) for each in given)
-    if any(each is not None and (each <= 0 or each < least) for each in made):
-        raise ValueError("a limit is above zero")
+    if any(each is not None and each < least for each in made):
+        raise ValueError("a limit is not so low")
     return made
 
 

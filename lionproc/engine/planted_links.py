@@ -21,7 +21,7 @@ def refuse_planted_link(path: Path) -> None:
     It would have its target replaced with the rights of whoever saves. Linux does not follow those
     in /tmp either, where fs.protected_symlinks is on, but a link that is resolved step by step never
     asks it. Elsewhere one may lead to where whoever made it can write anyway. A link that came with
-    a git repository, in the place of the target itself, may not lead out of it.
+    a git repository, in the place of the target or of a folder on the way, may not lead out of it.
 
     Args:
         path: The target.
@@ -32,7 +32,6 @@ def refuse_planted_link(path: Path) -> None:
     if os.name != "posix":
         return
     path = Path(os.path.abspath(path))  # noqa: PTH100  (links stay as they are)
-    _refuse_link_of_repository(path)
     waiting, seen = [path], 0
     while waiting and seen < MOST_LINKS:
         path = waiting.pop()
@@ -46,6 +45,9 @@ def refuse_planted_link(path: Path) -> None:
                 waiting.append(Path(os.path.abspath(step.parent / step.readlink())))  # noqa: PTH100
             except OSError:
                 continue  # what is not there is made
+            repository = repository_with(step)
+            if repository is not None:
+                _refuse_way_out(step, repository)
             if _is_planted(step, found, around):
                 raise OSError(
                     errno.EPERM,
@@ -83,10 +85,8 @@ def _groups_of(user: int) -> list[int]:
         return []
 
 
-def _refuse_link_of_repository(path: Path) -> None:
-    repository = repository_with(path) if path.is_symlink() else None
-    if repository is None:
-        return
+def _refuse_way_out(path: Path, repository: Path) -> None:
+    """Refuse a link of a repository that leads out of it, or into what git has of its own."""
     real, root = Path(os.path.realpath(path)), Path(os.path.realpath(repository))
     if real.is_relative_to(root / ".git") or not (real.is_relative_to(root) or is_trusted(real)):
         raise OSError(

@@ -791,13 +791,15 @@ def test_a_link_of_a_repository_leads_no_save_out_of_it(tmp_path, server, model,
     (clone / save.strip("/")).symlink_to(theirs)
     (clone / "b.csv").symlink_to(home / "b.csv")
     (clone / "latest.csv").symlink_to("run.csv")
+    (clone / "out").symlink_to(home)
     subprocess.run(["git", "init", "-q", "."], check=True, cwd=clone)
     subprocess.run(["git", "add", "."], check=True, cwd=clone)
     with pytest.raises(ConfigurationError, match=r"part of the git repository.*LIONPROC_TRUST"):
         df.llm.process("{text}", into="a", model=model, save=f"{clone}/{save}")
     assert server.counters.total == 0
-    with pytest.raises(SaveError, match="part of the git repository"):
-        df.llm.to_csv(clone / "b.csv")
+    for path in ("b.csv", "out/c.csv", "out/new/d.csv"):
+        with pytest.raises(SaveError, match="part of the git repository"):
+            df.llm.to_csv(clone / path)
     assert not list(home.glob("**/*.*"))
     df.llm.to_csv(clone / "latest.csv")  # within it
     assert (clone / "run.csv").exists()
