@@ -55,7 +55,7 @@ class Probing:
         until = self._breaker.opened_until
         if (
             until is not None and not self._refuses_all
-        ):  # which is worth no wait: nobody else answers
+        ):  # that is worth no wait: nobody else answers
             wait_s = max(until - asyncio.get_running_loop().time(), 0.0)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._relief.wait(), wait_s)

@@ -9,9 +9,8 @@ import math
 # waited for.
 REFUSALS = 10
 REFUSED_S = 90.0
-REFUSING_S = (
-    30.0  # for which one is left alone that refuses the key, the model, the account, or all
-)
+# For so long one is left alone that refuses all, or the key, the model or the account.
+REFUSING_S = 30.0
 
 
 class Refusals:

@@ -205,9 +205,8 @@ class _Several(Steps):
         first = range(start) if self._has_the_rest else ()
         return [*first, *(start + each for each in within)]
 
-    _has_the_rest = (
-        False  # a member that is not the first: of what those before it could not answer
-    )
+    # Whether a member that is not the first has only what those before it could not answer.
+    _has_the_rest = False
 
     @abstractmethod
     def _need_not_tell(self, number: int) -> bool:
