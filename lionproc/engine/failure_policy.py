@@ -349,6 +349,7 @@ class FailurePolicy(Probing):
             `StopRun` if the first requests all failed in one way.
         """
         error = event.error
+        self._probed(event)  # also where nothing came back, as its call raised or was given up
         if error is None and not (self.has_answered or event.cached):
             self.has_answered = True
             for each in self.others.before:

@@ -451,7 +451,7 @@ class Limiter:
         """It was never sent: everything is given back."""
         self._free(reservation)
         amounts = amounts_of(reservation.tokens)
-        self.in_force.sent.correct(reservation.bucket, [-amount for amount in amounts])
+        self.in_force.sent.withdraw(reservation.bucket, amounts, reservation.at)
         self.borrowing.give_back(reservation)
         self.pace.withdrawn(reservation.number, self.now())
         if reservation.number == self.departures - 1:
@@ -459,11 +459,11 @@ class Limiter:
 
     def redate(self, reservation: Reservation) -> None:
         """It is sent only now, for it had to wait at another limiter: count it from here."""
-        now = asyncio.get_running_loop().time()
-        reservation.at = now
+        now, amounts = asyncio.get_running_loop().time(), amounts_of(reservation.tokens)
         reservation.bucket = self.in_force.sent.redate(
-            reservation.bucket, amounts_of(reservation.tokens), now
+            reservation.bucket, amounts, reservation.at, now
         )
+        reservation.at = now
 
     def takes_still(self, reservation: Reservation) -> bool:  # noqa: ARG002  (of pools)
         """Whether nobody was told to wait since it was reserved."""

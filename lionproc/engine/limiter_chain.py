@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Sequence
+from itertools import chain, repeat
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ from lionproc.engine.reservation import Reservation
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError
 
+PATIENCE_S = (0.5, 0.5, 1.0, 1.0, 2.0, 2.0, 5.0, 5.0)  # for a slot, each time that one is missed
 LONGEST_S = 10.0  # that the others are kept for who waits at one limiter for its pace
 LATE_S = 0.005  # a wait at one limiter that is worth correcting the count of another
 
@@ -118,18 +120,19 @@ class LimiterChain(Limiter):
         limiters, end = (self, *behind), behind[-1]
         async with self._way_to(end):
             from_end = end.keeps_s > self.keeps_s  # what is slower is waited for first
-            while True:
+            for patience_s in chain(PATIENCE_S, repeat(LONGEST_S)):
                 for limiter in limiters:
                     await limiter.until_due(tokens)
                 order = (end, *limiters[:-1]) if from_end else limiters
-                taken = await self._taken(tokens, order, end)
+                taken = await self._taken(tokens, order, end, patience_s)
                 if taken is not None:
                     (_, reservation), *passed = taken
                     return self._through(reservation, passed)
                 from_end = not from_end
+        raise AssertionError("it tries for ever")
 
     async def _taken(
-        self, tokens: Tokens, order: Sequence[Limiter], end: Limiter
+        self, tokens: Tokens, order: Sequence[Limiter], end: Limiter, patience_s: float
     ) -> list[tuple[Limiter, Reservation]] | None:
         """A reservation of every limiter, the endpoint's last; None if one of them makes wait for long.
 
@@ -142,7 +145,9 @@ class LimiterChain(Limiter):
                 took = super().reserve if limiter is self else limiter.reserve
                 if not held or limiter.is_due(tokens):
                     held.append((limiter, await took(tokens)))
-                elif (reservation := await _soon(limiter, took(tokens), held)) is not None:
+                elif (
+                    reservation := await _soon(limiter, took(tokens), held, patience_s)
+                ) is not None:
                     held.append((limiter, reservation))
                 else:
                     return None
@@ -219,6 +224,7 @@ async def _soon(
     limiter: Limiter,
     reserves: Coroutine[Any, Any, Reservation],
     held: Sequence[tuple[Limiter, Reservation]],
+    patience_s: float,
 ) -> Reservation | None:
     """What a limiter gives soon, while others are kept: what was reserved there is counted anew in time.
 
@@ -226,6 +232,7 @@ async def _soon(
         limiter: It.
         reserves: Waits for it.
         held: What is kept meanwhile.
+        patience_s: Seconds to wait for a slot there; for its pace it is `LONGEST_S`.
 
     Returns:
         The reservation; None if it takes for longer than a pace makes wait.
@@ -235,12 +242,12 @@ async def _soon(
     began = limiter.now()
     try:
         while not came:
-            await asyncio.wait((task,), timeout=keeps_s / 2)
+            await asyncio.wait((task,), timeout=min(keeps_s / 2, patience_s))
             came = task.done()
             if came:
                 break
             waited_s = limiter.now() - began
-            if waited_s > LONGEST_S or (waited_s >= keeps_s / 2 and limiter.is_held_up):
+            if waited_s >= (patience_s if limiter.is_held_up else LONGEST_S):
                 return None
             for each, reservation in held:
                 each.redate(reservation)

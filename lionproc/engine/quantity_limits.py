@@ -74,10 +74,18 @@ class QuantityLimits:
             if delta:
                 limit.correct(bucket, delta)
 
-    def redate(self, bucket: int, amounts: Amounts, now: float) -> int:
-        """What was counted in a bucket is sent only now; returns its new bucket."""
+    def withdraw(self, bucket: int, amounts: Amounts, at: float) -> None:
+        """What was counted in a bucket at that time is never sent."""
+        self.correct(bucket, [-amount for amount in amounts])
+        for limit in self.active:
+            limit.withdraw(at, amounts[limit.place])
+
+    def redate(self, bucket: int, amounts: Amounts, at: float, now: float) -> int:
+        """What was counted in a bucket at that time is sent only now; returns its new bucket."""
         for place, amount in enumerate(amounts):
             self._minute.correct(bucket, place, -amount)
+        for limit in self.active:
+            limit.withdraw(at, amounts[limit.place])
         bucket = self._minute.add(now, amounts)
         self._take(amounts, now)
         return bucket

@@ -215,6 +215,12 @@ class QuantityLimit:
             self._left_at = now
             self._short.add(max(now, self._warm_at), (amount,))
 
+    def withdraw(self, at: float, amount: float) -> None:
+        """What was taken at that time is not sent then (the limiter tells the minute's window)."""
+        short = self._short
+        if short is not None and at > self._warm_at:  # what was counted a little later stays
+            short.correct(int(at // short.grain_s), 0, -amount)
+
     def correct(self, bucket: int, delta: float) -> None:
         """The amount turned out to be `delta` more (or less) than was taken."""
         self._minute.correct(bucket, self.place, delta)

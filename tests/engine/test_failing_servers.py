@@ -8,7 +8,9 @@ import pytest
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.failure_policy import BREAKING
 from lionproc.engine.limiter import Limiter
+from lionproc.engine.request import Reply
 from lionproc.engine.retry import Retry
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind, ServiceDownError
 
 PATIENT = Retry(max_attempts=1000, budget=1000, base_s=0.001)
@@ -327,4 +329,37 @@ def test_what_was_sent_and_used_is_counted_once_and_failures_are_no_use(virtual,
         assert dict(counters.errors) == {Kind.BAD_REQUEST: 1}
         assert sorted(event.usage for event in events) == [(0, 0), (1, 1), (1, 1)]
 
+    virtual(main())
+
+
+class Raising:
+    """Fails sixteen times, raises once when the server is probed, and is answered from then on."""
+
+    key, estimate, sent = None, Tokens(1, 1), 0
+
+    async def send(self):
+        Raising.sent += 1
+        await asyncio.sleep(0.02)
+        if Raising.sent == 17:
+            raise TimeoutError
+        error = failed(Kind.SERVER_ERROR) if Raising.sent < 17 else None
+        return Reply(error=error, data="fine", used=Tokens(1, 1))
+
+    def read(self, data):
+        return data
+
+
+def test_a_probe_whose_call_raises_keeps_nobody_else_waiting(virtual):
+    async def main():
+        executor = RateLimitedAPIExecutor(concurrency_limit=10, retry=PATIENT)
+        told = await asyncio.wait_for(
+            asyncio.gather(
+                *(executor.submit(Raising()) for _ in range(20)), return_exceptions=True
+            ),
+            3600,
+        )
+        assert sum(isinstance(each, CallError) for each in told) == 1
+        assert told.count("fine") == 19
+
+    Raising.sent = 0
     virtual(main())

@@ -302,3 +302,18 @@ def test_who_waits_for_a_slot_of_its_chain_keeps_no_endpoint_from_others_and_bre
         assert max(waits) < 20
 
     run_virtual(main())
+
+
+def test_what_a_gate_has_given_and_gets_back_costs_nobody_a_turn():
+    async def main():
+        loop, gate, times = asyncio.get_running_loop(), limiter_of(60), []
+        await pour(gate, 2, times)  # the first one is counted a little later
+        await asyncio.sleep(5)
+        gate.cancel(await gate.reserve(ONE))
+        began = loop.time()
+        await pour(gate, 60, times)
+        assert times[2] - began < 0.1
+        assert worst(times, 1.0) == 1
+        assert worst(times) <= 60
+
+    run_virtual(main())
