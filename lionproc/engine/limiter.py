@@ -24,6 +24,7 @@ from lionproc.engine.limits_in_force import LimitsInForce
 from lionproc.engine.listeners import Listeners
 from lionproc.engine.news import News
 from lionproc.engine.open_files import most_connections
+from lionproc.engine.queue_lock import QueueLock
 from lionproc.engine.quotas import Signals
 from lionproc.engine.reservation import Reservation
 from lionproc.engine.server_pace import Learned, ServerPace
@@ -60,7 +61,7 @@ class Limiter:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn = asyncio.Lock()
+        self._turn = QueueLock()
         self._news = News()
         self._wants_slot = False
         self._listeners = Listeners()
@@ -246,7 +247,7 @@ class Limiter:
 
     def is_due(self, tokens: Tokens) -> bool:
         """Whether nobody waits and a request may be sent now, also where a rate is to be kept."""
-        if self._turn.locked() or self.borrowing.lender is not None:
+        if self._turn.is_wanted or self.borrowing.lender is not None:
             return False
         return self.due_in(tokens, self.now()) <= 0
 
@@ -265,7 +266,7 @@ class Limiter:
 
     def _free_at(self, amounts: Amounts) -> float | None:
         """The time, if nobody waits, no rate is to be kept and a request may leave now."""
-        if self._turn.locked() or self._loop is None:
+        if self._turn.is_wanted or self._loop is None:
             return None
         now = self._looked(self._loop)
         if self.in_force.sent.active or self.borrowing.lender is not None:

@@ -18,6 +18,7 @@ from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError
 
 PATIENCE_S = (0.5, 0.5, 1.0, 1.0, 2.0, 2.0, 5.0, 5.0)  # for a slot, each time that one is missed
+LAST_S = 30.0  # and then
 LONGEST_S = 10.0  # that the others are kept for who waits at one limiter for its pace
 LATE_S = 0.005  # a wait at one limiter that is worth correcting the count of another
 
@@ -120,7 +121,7 @@ class LimiterChain(Limiter):
         limiters, end = (self, *behind), behind[-1]
         async with self._way_to(end):
             from_end = end.keeps_s > self.keeps_s  # what is slower is waited for first
-            for patience_s in chain(PATIENCE_S, repeat(LONGEST_S)):
+            for patience_s in chain(PATIENCE_S, repeat(LAST_S)):
                 for limiter in limiters:
                     await limiter.until_due(tokens)
                 order = (end, *limiters[:-1]) if from_end else limiters

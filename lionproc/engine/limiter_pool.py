@@ -149,7 +149,7 @@ class LimiterPool(Limiter):
     def reserve_at_once(self, tokens: Tokens, last: Limiter | None = None) -> Reservation | None:
         """See `Limiter.reserve_at_once`."""
         del last
-        if self._turn.locked():
+        if self._turn.is_wanted:
             return None
         number, way = self._usable(self.now())[0]
         reservation = way.limiter.reserve_at_once(tokens)
@@ -157,7 +157,7 @@ class LimiterPool(Limiter):
 
     def is_free(self, tokens: Tokens) -> bool:
         """See `Limiter.is_free`."""
-        return not self._turn.locked() and self._usable(self.now())[0][1].limiter.is_free(tokens)
+        return not self._turn.is_wanted and self._usable(self.now())[0][1].limiter.is_free(tokens)
 
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:
         """See `Limiter.reserve`; the reservation says which `way` it is for."""

@@ -7,6 +7,7 @@ from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limiter_pool import LimiterPool
 from lionproc.engine.limits import Limits
+from lionproc.engine.queue_lock import QueueLock
 from lionproc.engine.quotas import Signals
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
@@ -315,5 +316,27 @@ def test_what_a_gate_has_given_and_gets_back_costs_nobody_a_turn():
         assert times[2] - began < 0.1
         assert worst(times, 1.0) == 1
         assert worst(times) <= 60
+
+    run_virtual(main())
+
+
+def test_a_turn_is_wanted_from_when_somebody_waits_until_the_last_one_has_had_it():
+    async def main():
+        lock, had = QueueLock(), []
+
+        async def wait(number):
+            async with lock:
+                had.append(number)
+
+        assert not lock.is_wanted
+        async with lock:
+            waits = [asyncio.create_task(wait(number)) for number in range(3)]
+            await asyncio.sleep(0)
+            waits[1].cancel()
+        assert lock.is_wanted
+        assert not lock.locked()  # the next one has not run yet
+        await asyncio.wait(waits)
+        assert had == [0, 2]
+        assert not lock.is_wanted
 
     run_virtual(main())
