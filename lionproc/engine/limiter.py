@@ -561,3 +561,15 @@ class Limiter:
 
     def __repr__(self) -> str:
         return f"<Limiter {self.limits!r}, {self.in_flight} in flight, {self.departures} sent>"
+
+
+async def give_back(waits: asyncio.Task[Reservation], limiter: Limiter) -> None:
+    """A reservation is not waited for any more; it may have come just now.
+
+    Args:
+        waits: Who waits for it.
+        limiter: Which it is of.
+    """
+    waits.cancel()
+    with contextlib.suppress(asyncio.CancelledError, CallError):
+        limiter.cancel(await waits)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine, Sequence
 from itertools import chain, repeat
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from lionproc.engine.concurrency_limit import Overload
-from lionproc.engine.limiter import Limiter
+from lionproc.engine.limiter import Limiter, give_back
 from lionproc.engine.limits import Limits
 from lionproc.engine.quotas import Signals
 from lionproc.engine.reservation import Reservation
@@ -242,19 +241,15 @@ async def _soon(
     keeps_s = min(each.keeps_s for each, _ in held)
     began = limiter.now()
     try:
-        while not came:
+        while True:
             await asyncio.wait((task,), timeout=min(keeps_s / 2, patience_s))
-            came = task.done()
-            if came:
-                break
+            if came := task.done():
+                return task.result()
             waited_s = limiter.now() - began
             if waited_s >= (patience_s if limiter.is_held_up else LONGEST_S):
                 return None
             for each, reservation in held:
                 each.redate(reservation)
-        return task.result()
     finally:
-        if not came:  # or it has just come, and whoever waited for it was cancelled
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, CallError):
-                limiter.cancel(await task)
+        if not came:
+            await give_back(task, limiter)

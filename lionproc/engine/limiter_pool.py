@@ -8,13 +8,12 @@ another is free. A way that only fails, or refuses everybody, is left out and pr
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lionproc.engine.concurrency_limit import Overload
-from lionproc.engine.limiter import Limiter
+from lionproc.engine.limiter import Limiter, give_back
 from lionproc.engine.limits import Limits
 from lionproc.engine.news import News
 from lionproc.engine.quotas import Signals
@@ -217,10 +216,8 @@ class LimiterPool(Limiter):
             came = task.done()
             return task.result() if came else None
         finally:
-            if not came:  # or it has just come, and whoever waited for it was cancelled
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, CallError):
-                    limiter.cancel(await task)
+            if not came:
+                await give_back(task, limiter)
 
     def _bound(self, number: int, way: _Way, reservation: Reservation) -> Reservation:
         way.probing = not way.is_in()

@@ -113,9 +113,7 @@ def _typed(answers: pd.Series[Any], gold: list[Any]) -> list[Any]:
 
     def read(value: Any) -> Any:
         if isinstance(value, str):
-            with suppress(
-                ValueError, AttributeError
-            ):  # what it is compared with says what is wrong
+            with suppress(ValueError, AttributeError):  # what compares it says what is wrong
                 value = allowed.read(value, comma=False, month_first=False)
         return read_items(value, kind) if kind is not None and isinstance(value, list) else value
 
