@@ -209,15 +209,17 @@ class Lender:
             )
             try:
                 grant = await self._office(ask)
-            except Exception as error:  # noqa: BLE001  (whatever it is, nothing may be sent)
-                if not self._unreachable:
-                    log.warning("the shared budget cannot be reached: %r", error)
-                self._unreachable = True
-                self._in_the_way = _file_of(error)
+            except BaseException as error:  # whatever it is, nothing may be sent
                 # What was said may be lost, so it is said again. What is heard twice counts once.
                 self._lease, self._used = lease, [*used, *self._used]
                 self._corrections = [*corrections, *self._corrections]
                 self._hold_s = max(self._hold_s, hold_s)
+                if not isinstance(error, Exception):  # whoever asked waits no more
+                    raise
+                if not self._unreachable:
+                    log.warning("the shared budget cannot be reached: %r", error)
+                self._unreachable = True
+                self._in_the_way = _file_of(error)
                 return AGAIN_S
             self._unreachable = False
             if self._wish == wish:

@@ -257,6 +257,11 @@ class Limiter:
         return self.in_flight >= self.concurrency or self.holding_s() > 0
 
     @property
+    def is_paced(self) -> bool:
+        """Whether what is kept of it unused is missing to others for good, as a rate is kept."""
+        return bool(self.in_force.sent.active) or self.borrowing.lender is not None
+
+    @property
     def keeps_s(self) -> float:
         """Seconds for which what was reserved may be kept before it is sent.
 
@@ -563,13 +568,17 @@ class Limiter:
         return f"<Limiter {self.limits!r}, {self.in_flight} in flight, {self.departures} sent>"
 
 
-async def give_back(waits: asyncio.Task[Reservation], limiter: Limiter) -> None:
+def give_back(waits: asyncio.Task[Reservation], cancel: Callable[[Reservation], None]) -> None:
     """A reservation is not waited for any more; it may have come just now.
 
     Args:
         waits: Who waits for it.
-        limiter: Which it is of.
+        cancel: Gives it back.
     """
+
+    def ended(task: asyncio.Task[Reservation]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            cancel(task.result())
+
     waits.cancel()
-    with contextlib.suppress(asyncio.CancelledError, CallError):
-        limiter.cancel(await waits)
+    waits.add_done_callback(ended)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from itertools import chain, repeat
-from typing import Any
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from lionproc.engine.concurrency_limit import Overload
-from lionproc.engine.limiter import Limiter, give_back
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
+from lionproc.engine.passage import Passage
 from lionproc.engine.quotas import Signals
 from lionproc.engine.reservation import Reservation
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError
-
-PATIENCE_S = (0.5, 0.5, 1.0, 1.0, 2.0, 2.0, 5.0, 5.0)  # for a slot, each time that one is missed
-LAST_S = 30.0  # and then
-LONGEST_S = 10.0  # that the others are kept for who waits at one limiter for its pace
-LATE_S = 0.005  # a wait at one limiter that is worth correcting the count of another
 
 
 class LimiterChain(Limiter):
@@ -117,59 +111,9 @@ class LimiterChain(Limiter):
         behind = self._after(last)
         if not behind:
             return await super().reserve(tokens)
-        limiters, end = (self, *behind), behind[-1]
-        async with self._way_to(end):
-            from_end = end.keeps_s > self.keeps_s  # what is slower is waited for first
-            for patience_s in chain(PATIENCE_S, repeat(LAST_S)):
-                for limiter in limiters:
-                    await limiter.until_due(tokens)
-                order = (end, *limiters[:-1]) if from_end else limiters
-                taken = await self._taken(tokens, order, end, patience_s)
-                if taken is not None:
-                    (_, reservation), *passed = taken
-                    return self._through(reservation, passed)
-                from_end = not from_end
-        raise AssertionError("it tries for ever")
-
-    async def _taken(
-        self, tokens: Tokens, order: Sequence[Limiter], end: Limiter, patience_s: float
-    ) -> list[tuple[Limiter, Reservation]] | None:
-        """A reservation of every limiter, the endpoint's last; None if one of them makes wait for long.
-
-        The first one is waited for as long as it takes, as nothing is kept meanwhile.
-        """
-        held: list[tuple[Limiter, Reservation]] = []
-        may_leave = False
-        try:
-            for limiter in order:
-                took = super().reserve if limiter is self else limiter.reserve
-                if not held or limiter.is_due(tokens):
-                    held.append((limiter, await took(tokens)))
-                elif (
-                    reservation := await _soon(limiter, took(tokens), held, patience_s)
-                ) is not None:
-                    held.append((limiter, reservation))
-                else:
-                    return None
-            if order[0] is end:
-                held.append(held.pop(0))
-            may_leave = self._may_leave(held)
-        finally:
-            if not may_leave:
-                for limiter, reservation in held:
-                    (super().cancel if limiter is self else limiter.cancel)(reservation)
-        return held if may_leave else None
-
-    def _may_leave(self, held: Sequence[tuple[Limiter, Reservation]]) -> bool:
-        """Whether it leaves now, and is counted from now; else the last limiter is waited for again."""
-        now = self.now()
-        end, last = held[-1]
-        if now - last.at > LATE_S and not end.takes_still(last):
-            return False
-        for limiter, earlier in held:
-            if now - earlier.at > LATE_S:
-                limiter.redate(earlier)
-        return True
+        async with self._way_to(behind[-1]):
+            own, *passed = await Passage((self, *behind), tokens).reserve()
+            return self._through(own, list(zip(behind, passed, strict=True)))
 
     def settle(
         self,
@@ -218,38 +162,3 @@ class LimiterChain(Limiter):
         passed = self._passed.pop(reservation.number, [])
         end = len(passed) - 1
         return [(limiter, held, place == end) for place, (limiter, held) in enumerate(passed)]
-
-
-async def _soon(
-    limiter: Limiter,
-    reserves: Coroutine[Any, Any, Reservation],
-    held: Sequence[tuple[Limiter, Reservation]],
-    patience_s: float,
-) -> Reservation | None:
-    """What a limiter gives soon, while others are kept: what was reserved there is counted anew in time.
-
-    Args:
-        limiter: It.
-        reserves: Waits for it.
-        held: What is kept meanwhile.
-        patience_s: Seconds to wait for a slot there; for its pace it is `LONGEST_S`.
-
-    Returns:
-        The reservation; None if it takes for longer than a pace makes wait.
-    """
-    task, came = asyncio.ensure_future(reserves), False
-    keeps_s = min(each.keeps_s for each, _ in held)
-    began = limiter.now()
-    try:
-        while True:
-            await asyncio.wait((task,), timeout=min(keeps_s / 2, patience_s))
-            if came := task.done():
-                return task.result()
-            waited_s = limiter.now() - began
-            if waited_s >= (patience_s if limiter.is_held_up else LONGEST_S):
-                return None
-            for each, reservation in held:
-                each.redate(reservation)
-    finally:
-        if not came:
-            await give_back(task, limiter)

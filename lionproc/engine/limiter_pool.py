@@ -25,7 +25,8 @@ __all__ = ["LimiterPool"]
 
 LOOK_S = 0.05  # others may use a way too, and free a slot there that nobody here hears of
 DOUBT_S = 1.0  # after a failure; so long others are taken first
-PATIENCE_S = 0.25  # for a way that had room a moment ago
+PATIENCE_S = 0.25  # for a way that had room a moment ago; twice as much each time that it has none
+MOST_S = 8.0
 ENOUGH = 3  # failures in a row after which a way is left out
 REFUSALS = 10  # in a row: more than where a limit is met, so it refuses everybody
 LONGEST_S = 30.0
@@ -161,18 +162,21 @@ class LimiterPool(Limiter):
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:
         """See `Limiter.reserve`; the reservation says which `way` it is for."""
         del last
+        missed = [0] * len(self._ways)  # how often each had no room in the end
         async with self._turn:
             while True:
-                number, way = await self._due_way(tokens)
-                reservation = await self._reserve_at(way.limiter, tokens)
+                number, way = await self._due_way(tokens, missed)
+                patience_s = min(PATIENCE_S * 2 ** missed[number], MOST_S)
+                reservation = await self._reserve_at(way.limiter, tokens, patience_s)
                 if reservation is not None:
                     self.waiting_for = ""
                     return self._bound(number, way, reservation)
+                missed[number] += 1
 
     async def until_due(self, tokens: Tokens) -> None:
         """See `Limiter.until_due`."""
         async with self._turn:
-            await self._due_way(tokens)
+            await self._due_way(tokens, [0] * len(self._ways))
             self.waiting_for = ""
 
     def due_in(self, tokens: Tokens, now: float) -> float:
@@ -185,15 +189,20 @@ class LimiterPool(Limiter):
         return all(way.limiter.is_held_up for way in self._ways)
 
     @property
+    def is_paced(self) -> bool:
+        """See `Limiter.is_paced`."""
+        return any(way.limiter.is_paced for way in self._ways)
+
+    @property
     def keeps_s(self) -> float:
         """See `Limiter.keeps_s`."""
         return min(way.limiter.keeps_s for way in self._ways)
 
-    async def _due_way(self, tokens: Tokens) -> tuple[int, _Way]:
-        """Whose turn it is waits until a way has room."""
+    async def _due_way(self, tokens: Tokens, missed: Sequence[int]) -> tuple[int, _Way]:
+        """Whose turn it is waits until a way has room, and takes which it has missed least."""
         while True:
             now = self.now()
-            usable = self._usable(now)
+            usable = sorted(self._usable(now), key=lambda each: missed[each[0]])
             waits = [way.limiter.due_in(tokens, now) for _, way in usable]
             shortest = min(waits)
             if shortest == math.inf:
@@ -204,7 +213,9 @@ class LimiterPool(Limiter):
                 continue
             return usable[waits.index(shortest)]
 
-    async def _reserve_at(self, limiter: Limiter, tokens: Tokens) -> Reservation | None:
+    async def _reserve_at(
+        self, limiter: Limiter, tokens: Tokens, patience_s: float
+    ) -> Reservation | None:
         """A reservation of a limiter that has room; None if it has none any more."""
         reservation = limiter.reserve_at_once(tokens)
         if reservation is not None:
@@ -212,12 +223,12 @@ class LimiterPool(Limiter):
         task = asyncio.ensure_future(limiter.reserve(tokens))
         came = False
         try:
-            await asyncio.wait((task,), timeout=PATIENCE_S)
+            await asyncio.wait((task,), timeout=patience_s)
             came = task.done()
             return task.result() if came else None
         finally:
             if not came:
-                await give_back(task, limiter)
+                give_back(task, limiter.cancel)
 
     def _bound(self, number: int, way: _Way, reservation: Reservation) -> Reservation:
         way.probing = not way.is_in()

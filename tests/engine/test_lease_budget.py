@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lionproc.engine.lease_budget import LeaseBudget
 from lionproc.engine.lease_messages import LEASE_S, Ask
 from lionproc.engine.limiter import Limiter
+from lionproc.engine.limiter_pool import LimiterPool
 from lionproc.engine.limits import MOST, Limits
 from lionproc.engine.quotas import Signals
 from lionproc.engine.shared_file import SharedFile
@@ -393,3 +394,72 @@ def test_whatever_somebody_wrote_into_the_file_nobody_waits_for_ever(name, value
     asking = Ask(holder="a", amounts=AMOUNTS, past=())
     budget.ask(asking, 10.0)
     assert any(budget.ask(asking, 10.0 + wait).permissions for wait in (0.0, 601.0, 602.0))
+
+
+def test_a_pool_sends_also_where_who_keeps_the_budget_takes_a_while_to_answer():
+    async def main():
+        cluster = Cluster(600, 2, on_the_way_s=0.4)
+        pool = LimiterPool(cluster.limiters)
+        await cluster.run(120, [pool, pool])
+        return cluster.times
+
+    times = run_virtual(main())
+    assert 60 <= worst(times) <= 600
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_whoever_is_cancelled_just_when_a_pool_turns_to_another_one_is_cancelled(steps):
+    async def main():
+        cluster = Cluster(600, 2, on_the_way_s=0.4)
+        pool = LimiterPool(cluster.limiters)
+        task = asyncio.create_task(pool.reserve(ONE))
+        await asyncio.sleep(0.25)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,), timeout=9)
+        assert task.cancelled()
+        assert [limiter.in_flight for limiter in pool.members] == [0, 0]
+
+    run_virtual(main())
+
+
+def test_a_pool_sends_where_there_is_room_while_the_budget_of_another_one_has_none():
+    async def main():
+        used_up, free = Cluster(6, 1), Cluster(600, 1)
+        pool = LimiterPool([*used_up.limiters, *free.limiters])
+        await free.run(120, [pool])
+        return free.times
+
+    times = run_virtual(main())
+    assert 60 <= worst(times) <= 606
+
+
+def test_what_was_to_be_said_is_said_again_where_the_one_who_said_it_was_cancelled():
+    async def main():
+        cluster, asks = Cluster(600, 1), []
+        (limiter,) = cluster.limiters
+
+        async def office(ask):
+            asks.append(ask)
+            return await cluster.office(ask)
+
+        limiter.borrow(office, own=True)
+        reservation = await limiter.reserve(ONE)
+        limiter.settle(reservation, Tokens(500, 0))
+        cluster.way_s = 1.0
+        await asyncio.sleep(0.1)
+        limiter.borrowing.lender.refused(5)  # asks at once
+        await asyncio.sleep(0.5)
+        first = asks[-1]
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(0)
+        await limiter.reserve(ONE)
+        return first, asks[asks.index(first) + 1]
+
+    first, again = run_virtual(main())
+    assert first.used
+    assert first.corrections
+    assert (len(again.used), len(again.corrections)) == (len(first.used), len(first.corrections))
+    assert (again.hold_s, again.lease) == (first.hold_s, first.lease)

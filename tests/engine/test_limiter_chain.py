@@ -273,7 +273,7 @@ def test_a_request_that_waited_for_its_chain_leaves_for_no_endpoint_that_meanwhi
 
 async def occupy(chain, end, count, seconds, sent=None):
     for _ in range(count):
-        reservation = await chain.reserve(ONE, end)
+        reservation = await (chain.reserve(ONE, end) if end else chain.reserve(ONE))
         if sent is not None:
             sent.append(asyncio.get_running_loop().time())
         await asyncio.sleep(seconds)
@@ -338,5 +338,59 @@ def test_a_turn_is_wanted_from_when_somebody_waits_until_the_last_one_has_had_it
         await asyncio.wait(waits)
         assert had == [0, 2]
         assert not lock.is_wanted
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("seconds", "slots"), [(3, 1), (30, 1), (30, 4)])
+def test_who_needs_a_slot_at_both_sides_gets_its_turn_beside_others_that_always_take_them(
+    seconds, slots
+):
+    async def main():
+        loop = asyncio.get_running_loop()
+        end, other, waits = limiter_of(concurrency=slots), limiter_of(), []
+        chain = LimiterChain(Limits(concurrency=slots, adapt=False))
+
+        async def through():
+            for _ in range(20):
+                began = loop.time()
+                await occupy(chain, end, 1, seconds)
+                waits.append(loop.time() - began - seconds)
+
+        others = [occupy(chain, other, 10_000, seconds) for _ in range(2 * slots)]
+        others += [occupy(end, None, 10_000, seconds * 1.07) for _ in range(2 * slots)]
+        others = [asyncio.create_task(work) for work in others]
+        await through()
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+        assert sum(waits) / len(waits) < 10 * seconds
+        assert max(waits) < 30 * seconds
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_whoever_is_cancelled_just_when_it_gives_back_is_cancelled_and_keeps_nothing(steps):
+    async def main():
+        end, other = limiter_of(concurrency=1), limiter_of()
+        chain = LimiterChain(Limits(concurrency=1, adapt=False))
+        taken = await end.reserve(ONE)
+        task = asyncio.create_task(chain.reserve(ONE, end))
+        await asyncio.sleep(1)
+        taken_here = await chain.reserve(ONE, other)
+        end.settle(taken, ONE)
+        await asyncio.sleep(1)  # now it waits for the slot of the chain
+        taken = await end.reserve(ONE)
+        chain.settle(taken_here, ONE)
+        await asyncio.sleep(0.5)  # so long it has kept that one
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,), timeout=5)
+        assert task.cancelled()
+        end.settle(taken, ONE)
+        await asyncio.sleep(5)
+        assert [gate.in_flight for gate in (end, other, chain)] == [0, 0, 0]
 
     run_virtual(main())
