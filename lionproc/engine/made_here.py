@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from lionproc.engine.new_file import temporary_name
 from lionproc.engine.regular_file import read_regular
 from lionproc.engine.told import warn
 from lionproc.engine.trusted import is_trusted
-from lionproc.engine.whole_file import temporary_name
 from lionproc.errors import LionprocWarning
 
 try:

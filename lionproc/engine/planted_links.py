@@ -15,8 +15,8 @@ __all__ = ["refuse_planted_link"]
 MOST_LINKS = 40  # in one path, as Linux has it
 
 
-def refuse_planted_link(path: Path) -> None:
-    """Refuse a link that somebody else left, in /tmp, in a folder of a group or in their own.
+def refuse_planted_link(path: Path) -> Path:
+    """Where a path leads; refuse a link that somebody else left, in /tmp, in a folder of a group or in their own.
 
     It would have its target replaced with the rights of whoever saves. Linux does not follow those
     in /tmp either, where fs.protected_symlinks is on, but a link that is resolved step by step never
@@ -26,47 +26,67 @@ def refuse_planted_link(path: Path) -> None:
     Args:
         path: The target.
 
+    Returns:
+        The real path, with no link in it as far as it is there.
+
     Raises:
         OSError: There is one in the path.
     """
     if os.name != "posix":
-        return
-    path = Path(os.path.abspath(path))  # noqa: PTH100  (links stay as they are)
-    waiting, seen = [path], 0
-    while waiting and seen < MOST_LINKS:
-        path = waiting.pop()
-        for step in (path, *path.parents):
-            try:
-                found = step.lstat()
-                if not stat.S_ISLNK(found.st_mode):
-                    continue
-                seen += 1
-                around = step.parent.stat()
-                waiting.append(Path(os.path.abspath(step.parent / step.readlink())))  # noqa: PTH100
-            except OSError:
-                continue  # what is not there is made
-            repository = repository_with(step)
-            if repository is not None:
-                _refuse_way_out(step, repository)
-            if _is_planted(step, found, around):
-                raise OSError(
-                    errno.EPERM,
-                    f"{str(step)!r} is a link that somebody else left there, and may lead anywhere. "
-                    "If the place is meant that it leads to, save to its own path",
-                )
+        return Path(os.path.realpath(path))
+    # Step by step, so that what was looked at is what is returned, whatever becomes of the links.
+    rest, real, seen = _steps(os.fspath(Path.cwd() / path)), "/", 0
+    while rest:
+        step = rest.pop()
+        if step == "..":
+            real = os.path.dirname(real)  # noqa: PTH120
+            continue
+        around, real = real, os.path.join(real, step)  # noqa: PTH118
+        try:
+            found = os.lstat(real)
+            if not stat.S_ISLNK(found.st_mode):
+                continue
+            leads_to = os.readlink(real)  # noqa: PTH115
+            folder = os.stat(around)  # noqa: PTH116
+        except OSError:
+            continue  # what is not there is made
+        seen += 1
+        if seen > MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        leads_to = os.path.join(around, leads_to)  # noqa: PTH118
+        _refuse(Path(real), found, folder, leads_to)
+        rest, real = [*rest, *_steps(leads_to)], "/"
+    return Path(real)
 
 
-def _is_planted(link: Path, found: os.stat_result, around: os.stat_result) -> bool:
+def _steps(path: str) -> list[str]:
+    """The names on the way of an absolute path, the last one first."""
+    return [step for step in reversed(path.split("/")) if step not in {"", "."}]
+
+
+def _refuse(link: Path, found: os.stat_result, around: os.stat_result, leads_to: str) -> None:
+    repository = repository_with(link)
+    if repository is not None:
+        _refuse_way_out(link, repository, leads_to)
+    if _is_planted(found, around, leads_to):
+        raise OSError(
+            errno.EPERM,
+            f"{str(link)!r} is a link that somebody else left there, and may lead anywhere. "
+            "If the place is meant that it leads to, save to its own path",
+        )
+
+
+def _is_planted(found: os.stat_result, around: os.stat_result, leads_to: str) -> bool:
     if found.st_uid in {os.geteuid(), 0}:
         return False
     if around.st_mode & 0o002 and found.st_uid != around.st_uid:
         return True
-    return not _leads_to_theirs(link, found, around)
+    return not _leads_to_theirs(found, around, leads_to)
 
 
-def _leads_to_theirs(link: Path, found: os.stat_result, around: os.stat_result) -> bool:
+def _leads_to_theirs(found: os.stat_result, around: os.stat_result, leads_to: str) -> bool:
     """Whether a link leads to where its owner can write, as one to a larger disk of the group."""
-    real = Path(os.path.realpath(link))
+    real = Path(os.path.realpath(leads_to))
     place = next(above for above in (real, *real.parents) if above.is_dir()).stat()
     if place.st_uid == found.st_uid:
         return True
@@ -85,9 +105,9 @@ def _groups_of(user: int) -> list[int]:
         return []
 
 
-def _refuse_way_out(path: Path, repository: Path) -> None:
+def _refuse_way_out(path: Path, repository: Path, leads_to: str) -> None:
     """Refuse a link of a repository that leads out of it, or into what git has of its own."""
-    real, root = Path(os.path.realpath(path)), Path(os.path.realpath(repository))
+    real, root = Path(os.path.realpath(leads_to)), Path(os.path.realpath(repository))
     if real.is_relative_to(root / ".git") or not (real.is_relative_to(root) or is_trusted(real)):
         raise OSError(
             errno.EPERM,

@@ -22,8 +22,9 @@ from lionproc.engine.journal_file import MEMORY
 from lionproc.engine.json_bounds import read_json
 from lionproc.engine.lease_budget import LeaseBudget
 from lionproc.engine.lease_messages import Ask, Grant
+from lionproc.engine.new_file import temporary_name
 from lionproc.engine.regular_file import read_regular
-from lionproc.engine.whole_file import make_folders, temporary_name
+from lionproc.engine.whole_file import make_folders
 
 __all__ = ["SharedFile", "shared_in"]
 

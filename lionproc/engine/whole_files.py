@@ -11,17 +11,15 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Self
 
 from lionproc.engine.blocking_work import Threads
+from lionproc.engine.new_file import NewFile, OpenFolder
 from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.whole_file import (
     PRIVATE_FILE,
-    keep_rights,
     make_folders,
     replace_whole,
     sync_folder,
-    temporary_name,
 )
 
 __all__ = ["replace_all"]
@@ -41,20 +39,19 @@ def replace_all(folder: Path, contents: Mapping[str, bytes]) -> dict[str, OSErro
         the disk.
     """
     errors: dict[str, OSError] = {}
-    try:
-        refuse_planted_link(folder)
-        real = os.path.realpath(folder)
-        make_folders(Path(real))
-    except OSError as error:
-        return dict.fromkeys(contents, error)
     with contextlib.ExitStack() as held:
-        files: list[_File] = []
+        try:
+            real = refuse_planted_link(folder)
+            make_folders(real)
+            opened = held.enter_context(OpenFolder(real))
+        except OSError as error:
+            return dict.fromkeys(contents, error)
+        files: list[NewFile] = []
         for name, content in contents.items():
             with _noted(errors, name):
-                target = f"{real}{os.sep}{name}"  # a Path takes longer than the call of the system
-                old = _found(target)
-                if old is None or (stat.S_ISREG(old.st_mode) and os.access(target, os.W_OK)):
-                    files.append(held.enter_context(_File(real, name, old)))
+                old = opened.found(name)
+                if old is None or (stat.S_ISREG(old.st_mode) and _may_write(real, name)):
+                    files.append(held.enter_context(NewFile(opened, name, old, PRIVATE_FILE)))
                     files[-1].write(content)
                 else:  # a link to follow, or what must not be replaced
                     with replace_whole(folder / name, private=True) as path:
@@ -64,7 +61,7 @@ def replace_all(folder: Path, contents: Mapping[str, bytes]) -> dict[str, OSErro
             if file.name not in errors:
                 with _noted(errors, file.name):
                     file.take_its_place()
-    sync_folder(Path(real))
+    sync_folder(real)
     return errors
 
 
@@ -76,56 +73,12 @@ def _noted(errors: dict[str, OSError], name: str) -> Iterator[None]:
         errors[name] = error
 
 
-def _found(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except FileNotFoundError:
-        return None
+def _may_write(folder: Path, name: str) -> bool:
+    return os.access(f"{folder}{os.sep}{name}", os.W_OK)  # a Path takes longer than the call
 
 
-class _File:
-    """A new file beside the one whose place it is to take. It is gone at the end, if it did not.
-
-    Args:
-        folder: The folder of both.
-        name: The name of the other one.
-        old: What that is, None if it is not there.
-    """
-
-    def __init__(self, folder: str, name: str, old: os.stat_result | None) -> None:
-        self.name = name
-        self._target = f"{folder}{os.sep}{name}"
-        self._path = f"{folder}{os.sep}{temporary_name(name)}"
-        self._old = old
-        self._is_in_place = False
-        self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
-
-    def write(self, content: bytes) -> None:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(self._handle, rest) :]
-
-    def flush(self) -> None:
-        if self._old is not None:
-            keep_rights(Path(self._path), self._old)
-        os.fsync(self._handle)
-
-    def take_its_place(self) -> None:
-        os.replace(self._path, self._target)  # noqa: PTH105  (as above)
-        self._is_in_place = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._handle)
-        if not self._is_in_place:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)  # noqa: PTH108
-
-
-def _flush(files: list[_File], errors: dict[str, OSError]) -> None:
-    def some(part: list[_File]) -> None:
+def _flush(files: list[NewFile], errors: dict[str, OSError]) -> None:
+    def some(part: list[NewFile]) -> None:
         for file in part:
             with _noted(errors, file.name):
                 file.flush()

@@ -12,15 +12,15 @@ import contextlib
 import errno
 import importlib.util
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from lionproc.engine.new_file import temporary_name
 from lionproc.engine.paths import is_url, local_path, shown
-from lionproc.engine.whole_file import replace_whole, temporary_name
+from lionproc.engine.whole_file import replace_whole
 from lionproc.errors import ConfigurationError, LionprocError, MissingDependencyError, SaveError
 
 __all__ = ["AnyPath", "Remote", "SaveError", "place_of", "saving", "saving_on"]
@@ -160,12 +160,15 @@ def place_of(path: AnyPath, options: Mapping[str, Any] | None = None) -> Path | 
 
 
 @contextlib.contextmanager
-def saving(path: AnyPath, options: Mapping[str, Any] | None = None) -> Iterator[Path]:
-    """A file of this machine to write into; it takes its place when the block ends well.
+def saving(
+    path: AnyPath, options: Mapping[str, Any] | None = None, *, goes_on: bool = False
+) -> Iterator[Path]:
+    """A path of this machine to write to; it takes its place when the block ends well.
 
     Args:
         path: Where it is to be, as for `place_of`.
         options: As for `place_of`.
+        goes_on: It begins with what is in the file; only of a file of this machine.
 
     Raises:
         SaveError: It could not be written.
@@ -176,7 +179,10 @@ def saving(path: AnyPath, options: Mapping[str, Any] | None = None) -> Iterator[
     if isinstance(place, Remote):
         failures = (Exception,)  # every store has errors of its own
     try:
-        with place.replaced() if isinstance(place, Remote) else replace_whole(place) as file:
+        replaced = (
+            place.replaced() if isinstance(place, Remote) else replace_whole(place, goes_on=goes_on)
+        )
+        with replaced as file:
             yield file
     except LionprocError:
         raise
@@ -212,11 +218,9 @@ def saving_on(
         raise SaveError(f"{place.name!r} is there already, and mode='x' replaces nothing.")
     if mode[:1] == "a" and isinstance(place, Remote):
         raise ConfigurationError("mode='a' goes on in a file of this machine, not at an address.")
-    with saving(path, options) as file:
-        if mode[:1] == "a" and isinstance(place, Path) and place.exists():
-            shutil.copyfile(place, file)
-            if is_text:
-                _end_last_line(file)
+    with saving(path, options, goes_on=mode[:1] == "a") as file:
+        if mode[:1] == "a" and is_text:
+            _end_last_line(file)
         yield file
 
 

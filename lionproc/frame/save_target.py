@@ -17,10 +17,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from lionproc.engine.journal_path import real_path
+from lionproc.engine.new_file import temporary_name
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import repository_of_parts
-from lionproc.engine.whole_file import make_folders, refuse_odd_file, temporary_name
+from lionproc.engine.whole_file import make_folders, refuse_odd_file
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.frame.parquet_reader import PART, facts_of, footer_of
 from lionproc.frame.place import AnyPath, Remote, place_of

@@ -479,7 +479,7 @@ def test_the_errors_beside_the_answers_are_in_the_words_of_the_command(ask, serv
 
 
 def test_a_table_that_could_not_be_written_names_the_way_on_of_a_terminal(ask, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     table()

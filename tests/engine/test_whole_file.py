@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from lionproc.engine import whole_file, whole_files
 from lionproc.engine.journal import Journal
+from lionproc.engine.new_file import NewFile
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.whole_file import make_folders, replace_whole
+from lionproc.engine.whole_files import replace_all
 from lionproc.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +113,143 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
         file.write_text(file.write_text("half"))
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def swapped(folder, leads_to):
+    """Put a link in the place of the new file, as whoever may write in the folder can."""
+    (temporary,) = folder.glob(".*.tmp")
+    temporary.rename(folder / "away")
+    temporary.symlink_to(leads_to)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what is written goes by a name")
+def test_a_link_in_the_place_of_the_new_file_leads_nothing_elsewhere(tmp_path):
+    folder, precious = tmp_path / "shared", tmp_path / "precious"
+    folder.mkdir()
+    (folder / "out").write_text("old")
+    (folder / "out").chmod(0o666)
+    precious.write_text("precious")
+    precious.chmod(0o600)
+
+    def put_while_it_is_swapped():
+        with replace_whole(folder / "out") as file:
+            swapped(folder, precious)
+            file.write_text("new")
+
+    with pytest.raises(OSError, match="in its place"):
+        put_while_it_is_swapped()
+    assert (precious.read_text(), mode(precious)) == ("precious", 0o600)
+    assert (folder / "out").read_text() == "old"
+    assert (folder / "away").read_text() == "new"
+
+
+def test_a_link_that_comes_while_the_rights_are_given_changes_none_of_its_target(
+    tmp_path, monkeypatch
+):
+    folder, precious = tmp_path / "shared", tmp_path / "precious"
+    put(folder / "out")
+    (folder / "out").chmod(0o666)
+    precious.write_text("precious")
+    precious.chmod(0o600)
+    flush = NewFile.flush
+    monkeypatch.setattr(NewFile, "flush", lambda self: (swapped(folder, precious), flush(self)))
+    with pytest.raises(OSError, match="in its place"):
+        put(folder / "out")
+    errors = replace_all(folder, {"other": b"x"})
+    assert "in its place" in errors["other"].strerror
+    assert (precious.read_text(), mode(precious)) == ("precious", 0o600)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says where a folder is")
+@pytest.mark.parametrize(
+    "save", [put, lambda path: [*replace_all(path.parent, {"out": b""}).values()]]
+)
+def test_a_folder_for_which_a_link_comes_in_the_last_moment_is_refused(tmp_path, monkeypatch, save):
+    folder, private = tmp_path / "shared" / "folder", tmp_path / "private"
+    private.mkdir()
+    folder.mkdir(parents=True)
+    look = whole_file.make_folders
+
+    def swap(path):
+        look(path)
+        folder.rename(tmp_path / "shared" / "away")
+        folder.symlink_to(private)
+
+    monkeypatch.setattr(whole_file, "make_folders", swap)
+    monkeypatch.setattr(whole_files, "make_folders", swap)
+    try:
+        errors = save(folder / "out")
+    except OSError as error:
+        errors = [error]
+    assert len(errors) == 1
+    assert not list(private.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says where a folder is")
+def test_a_link_further_up_that_comes_in_the_last_moment_is_refused_too(tmp_path, monkeypatch):
+    above, private = tmp_path / "shared" / "above", tmp_path / "private"
+    (private / "folder").mkdir(parents=True)
+    (above / "folder").mkdir(parents=True)
+    look = whole_file.make_folders
+
+    def swap(path):
+        look(path)
+        above.rename(tmp_path / "shared" / "away")
+        above.symlink_to(private)
+
+    monkeypatch.setattr(whole_file, "make_folders", swap)
+    with pytest.raises(OSError, match="a link was put into the way"):
+        put(above / "folder" / "out")
+    assert not list((private / "folder").iterdir())
+
+
+def test_what_goes_on_begins_with_the_old_one_and_follows_no_link_to_it(tmp_path, monkeypatch):
+    put(tmp_path / "out", "old")
+    with replace_whole(tmp_path / "out", goes_on=True) as file, file.open("a") as opened:
+        opened.write(" and new")
+    assert (tmp_path / "out").read_text() == "old and new"
+    (tmp_path / "secret").write_text("secret")
+    begin = NewFile.begin_with_old
+
+    def swap(self):
+        (tmp_path / "out").unlink()
+        (tmp_path / "out").symlink_to("secret")
+        begin(self)
+
+    monkeypatch.setattr(NewFile, "begin_with_old", swap)
+    with pytest.raises(OSError), replace_whole(tmp_path / "out", goes_on=True):  # noqa: PT011
+        pass
+    assert (tmp_path / "out").is_symlink()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["out", "secret"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there a folder is open to who may write into it")
+def test_a_folder_that_may_be_written_and_not_listed_takes_a_file(tmp_path):
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    folder.chmod(0o300)
+    code = (
+        "import os, sys; from lionproc.engine.whole_file import replace_whole\n"
+        "os.geteuid() or os.setuid(12345)\n"
+        "with replace_whole(sys.argv[1]) as file: file.write_text('new')"
+    )
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, 12345)
+        for above in folder.parents[: len(folder.parents) - 2]:
+            above.chmod(above.stat().st_mode | 0o055)
+    subprocess.run([sys.executable, "-c", code, str(folder / "out")], cwd=ROOT, check=True)
+    folder.chmod(0o700)
+    assert [each.name for each in folder.iterdir()] == ["out"]
+
+
+def test_a_link_is_followed_before_the_folder_above_it(tmp_path):
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("far/away")
+    put(tmp_path / "link" / ".." / "out")
+    assert (tmp_path / "far" / "out").read_text() == "new"
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        put(tmp_path / "loop")
 
 
 def test_what_was_written_is_flushed_to_the_disk_before_it_has_the_name(tmp_path, monkeypatch):

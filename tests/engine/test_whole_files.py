@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from lionproc.engine import whole_files
+from lionproc.engine import new_file, whole_files
 from lionproc.engine.whole_files import replace_all
 
 
@@ -36,14 +36,14 @@ def test_one_that_cannot_be_replaced_is_named_and_the_others_are_written(tmp_pat
 @pytest.mark.parametrize("step", ["write", "flush", "take_its_place"])
 def test_what_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch, step):
     replace_all(tmp_path, {"one": b"before", "two": b"before"})
-    real = getattr(whole_files._File, step)
+    real = getattr(new_file.NewFile, step)
 
     def fails(self, *content):
         if self.name == "one":
             raise OSError(28, "No space left on device")
         real(self, *content)
 
-    monkeypatch.setattr(whole_files._File, step, fails)
+    monkeypatch.setattr(new_file.NewFile, step, fails)
     (error,) = replace_all(tmp_path, {"one": b"after", "two": b"after"}).values()
     assert error.errno == 28
     assert (tmp_path / "one").read_bytes() == b"before"
@@ -53,10 +53,10 @@ def test_what_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path, monke
 
 def test_all_are_flushed_before_any_has_its_name_and_the_folder_last(tmp_path, monkeypatch):
     steps = []
-    flush, sync_folder = whole_files._File.flush, whole_files.sync_folder
+    flush, sync_folder = new_file.NewFile.flush, whole_files.sync_folder
     names = lambda: {path.name for path in tmp_path.iterdir()} & {"a", "b"}  # noqa: E731
     monkeypatch.setattr(
-        whole_files._File, "flush", lambda self: (flush(self), steps.append(names()))
+        new_file.NewFile, "flush", lambda self: (flush(self), steps.append(names()))
     )
     monkeypatch.setattr(
         whole_files, "sync_folder", lambda each: (sync_folder(each), steps.append(names()))

@@ -29,7 +29,7 @@ from pandas.core.arrays.arrow.extension_types import ArrowPeriodType
 from pydantic import BaseModel
 
 import lionproc as lp
-from lionproc.engine.whole_file import temporary_name
+from lionproc.engine.new_file import temporary_name
 from lionproc.errors import (
     BudgetWarning,
     ColumnError,
@@ -507,7 +507,7 @@ def test_space_is_asked_for_only_where_there_is_none(tmp_path, monkeypatch):
         return "free space or choose another path" in str(caught.value)
 
     def raised(error):
-        def raises(_):
+        def raises(_, **__):
             raise error
 
         return raises

@@ -1,0 +1,196 @@
+"""A new file in a folder that others may write into, and how it takes the place of another one.
+
+Whoever may write there can put a link in the place of the new file, or of the folder, between any two
+calls, and what goes by a name follows it. So both are held by their descriptors where the system has
+calls for that (not on Windows), and what is written by a path goes to the descriptor (on Linux).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Self
+
+__all__ = ["NewFile", "OpenFolder", "temporary_name"]
+
+_HAS_CALLS = os.open in os.supports_dir_fd and hasattr(os, "fchown")
+_SWAPPED = "somebody else has put something in its place while it was written"
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def temporary_name(name: str) -> str:
+    """A name that nobody has, for a file that is to be called `name`."""
+    # A leading dot and another ending: readers of the folder pass over it, should a power cut
+    # leave one behind.
+    return f".{name[:40]}.{secrets.token_hex(4)}.tmp"
+
+
+class OpenFolder:
+    """A folder that stays the same one, whatever its path leads to meanwhile. A context.
+
+    Args:
+        path: Its real path, with no link in it.
+
+    Raises:
+        OSError: It is not there, or a link is in the way to it by now.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._handle: int | None = None
+        if not _HAS_CALLS:
+            return
+        # O_PATH: one that nobody may list can be written into all the same.
+        how = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._handle = os.open(self.path, how)
+        there = _path_of(self._handle)
+        if there is not None and _folded(there) != _folded(self.path):
+            self.close()
+            raise OSError(errno.EPERM, f"a link was put into the way to {self.path!r}")
+
+    def found(self, name: str) -> os.stat_result | None:
+        """What has a name in it, None if nothing has. No link is followed."""
+        try:
+            return os.stat(self._at(name), dir_fd=self._handle, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def open(self, name: str, flags: int, mode: int = 0) -> int:
+        """As `os.open`."""
+        return os.open(self._at(name), flags, mode, dir_fd=self._handle)
+
+    def rename(self, name: str, other: str) -> None:
+        """Give what has a name another one; what had that is replaced."""
+        ways = {"src_dir_fd": self._handle, "dst_dir_fd": self._handle}
+        os.replace(self._at(name), self._at(other), **ways)  # noqa: PTH105
+
+    def remove(self, name: str) -> None:
+        """Remove a file; nothing happens if that cannot be."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._at(name), dir_fd=self._handle)
+
+    def close(self) -> None:
+        """It is held no more."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
+
+    def _at(self, name: str) -> str:
+        return name if self._handle is not None else f"{self.path}{os.sep}{name}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class NewFile:
+    """A new file beside the one whose place it is to take. A context: it is gone at the end, if it did not.
+
+    Args:
+        folder: The folder of both.
+        name: The name of the other one.
+        old: What that is, None if it is not there.
+        mode: The rights of the new one, less the umask, until it is as the old one.
+
+    Attributes:
+        name: The name of the other one.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+
+    def __init__(
+        self, folder: OpenFolder, name: str, old: os.stat_result | None, mode: int
+    ) -> None:
+        self.name = name
+        self._folder = folder
+        self._temporary = temporary_name(name)
+        self._old = old
+        self._is_in_place = False
+        self._handle = folder.open(self._temporary, _NEW, mode)
+
+    @property
+    def path(self) -> Path:
+        """Where to write to, as long as it has not taken the place."""
+        by_handle = Path(f"/proc/self/fd/{self._handle}")
+        is_linux = sys.platform == "linux" and by_handle.exists()
+        return by_handle if is_linux else Path(self._folder.path, self._temporary)
+
+    def begin_with_old(self) -> None:
+        """Copy what the other one holds into it."""
+        how = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        source = os.fdopen(self._folder.open(self.name, how | getattr(os, "O_NONBLOCK", 0)), "rb")
+        with source, os.fdopen(os.dup(self._handle), "wb") as sink:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise OSError(errno.EPERM, _SWAPPED)
+            shutil.copyfileobj(source, sink)
+
+    def write(self, content: bytes) -> None:
+        """Write into it, after what is there."""
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self._handle, rest) :]
+
+    def flush(self) -> None:
+        """Give it the rights of the other one, and put it on the disk."""
+        if self._old is not None and os.name == "posix":
+            _keep_rights(self._handle, self._old)
+        os.fsync(self._handle)
+
+    def take_its_place(self) -> None:
+        """Give it the name."""
+        found, own = self._folder.found(self._temporary), os.fstat(self._handle)
+        if found is None or not os.path.samestat(found, own):
+            raise OSError(errno.EPERM, _SWAPPED)
+        if os.name == "nt":  # no name is given to what is open
+            self._close()
+        self._folder.rename(self._temporary, self.name)
+        self._is_in_place = True
+
+    def _close(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+        if not self._is_in_place:
+            self._folder.remove(self._temporary)
+
+
+def _keep_rights(made: int, old: os.stat_result) -> None:
+    """Give a file the owner and the rights of the one whose place it takes."""
+    new, mode = os.fstat(made), stat.S_IMODE(old.st_mode) & 0o777
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        try:
+            os.fchown(made, old.st_uid, old.st_gid)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.fchown(made, -1, old.st_gid)
+    if os.fstat(made).st_gid != old.st_gid:  # what was for one group is not for another
+        mode = (mode & 0o707) | (mode & 0o007) << 3
+    os.fchmod(made, mode)
+
+
+def _path_of(handle: int) -> str | None:
+    """Where what is open is; None where the system does not say."""
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/self/fd/{handle}").readlink())
+    return None
+
+
+def _folded(path: str) -> str:
+    """A path as a file system has it that takes names in any case and form."""
+    return unicodedata.normalize("NFC", path).casefold()
