@@ -22,7 +22,8 @@ def home(*, make: bool = True) -> Path:
 
     A folder made here is for its owner alone (0700), and holds a `.gitignore` that keeps
     answers out of a repository. A folder that `LIONPROC_HOME` names and that exists already
-    belongs to somebody: nothing in it is changed.
+    belongs to somebody: nothing in it is changed. One that it names by a relative path is looked at
+    as `.lionproc` is: whoever made the working folder may have put it there.
 
     Args:
         make: False makes nothing: to look is no reason to leave a folder behind.
@@ -36,9 +37,11 @@ def home(*, make: bool = True) -> Path:
     named = os.environ.get(VARIABLE)
     folder = Path(named or ".lionproc")
     try:
-        folder = Path.cwd() / local_path(folder)
+        folder = local_path(folder)
+        is_found = not folder.is_absolute()  # in whatever folder this is, perhaps a stranger's
+        folder = Path.cwd() / folder
         check_journal(str(folder / "journal.sqlite"))
-        if not named:
+        if is_found:
             check_link(folder)
             check_found(str(folder / "journal.sqlite"))
         if make and (not named or not folder.exists()):

@@ -242,9 +242,12 @@ def git(*arguments, **how):
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
+@pytest.mark.parametrize("named", [None, ".lionproc", "./.lionproc"])
 def test_a_journal_that_came_with_a_cloned_repository_is_not_used_without_a_word(
-    work, tmp_path, monkeypatch, umask
+    work, tmp_path, monkeypatch, umask, named
 ):
+    if named:
+        monkeypatch.setenv("LIONPROC_HOME", named)
     keep_one()
     git("init", "-q", ".")
     git("add", "-f", ".lionproc/journal.sqlite")
@@ -261,6 +264,8 @@ def test_a_journal_that_came_with_a_cloned_repository_is_not_used_without_a_word
         Journal.open()
     monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path / "clone"))
     keep_one()
+    if named:
+        return  # nothing is put into a folder that has a name already, no mark either
     monkeypatch.delenv("LIONPROC_TRUST")
     git("rm", "-q", "--cached", "-f", ".lionproc/journal.sqlite")
     Path(".lionproc/journal.sqlite").chmod(0o600)
