@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from lionproc.dask.part_note import Columns, note_expected, note_of
 from lionproc.dask.question import Question
+from lionproc.engine.git_index import doubt_of
 from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import others_of, repository_of
 from lionproc.errors import ConfigurationError
@@ -203,7 +204,7 @@ class Part:
             refuse_planted_link(file)
             who = others_of(found, file.parent, group=False)
             if not who and repository is not None:
-                who = f"is part of the git repository {str(repository)!r}"
+                who = f"is part of the git repository {str(repository)!r}{doubt_of(repository)}"
         except OSError as error:
             who = f"cannot be used: {error.strerror}"
         if who:

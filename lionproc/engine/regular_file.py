@@ -61,7 +61,8 @@ def opened_regular(
         if path.is_symlink():
             raise OSError(errno.ELOOP, "it is a link, and links are not followed here")
         flags |= getattr(os, "O_NOFOLLOW", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    # With an opener nothing stays open of a folder, which is no file either.
+    with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")

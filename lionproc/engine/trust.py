@@ -20,7 +20,7 @@ import stat
 from functools import lru_cache
 from pathlib import Path
 
-from lionproc.engine.git_index import repository_with, tracks
+from lionproc.engine.git_index import doubt_of, repository_with, tracks
 from lionproc.engine.journal_intake import logs_beside
 from lionproc.engine.made_here import is_made_here, mark, say_it_was_not
 from lionproc.engine.planted_links import refuse_planted_link
@@ -182,8 +182,8 @@ def check_link(folder: Path) -> None:
     if repository is not None:
         raise JournalError(
             f"{str(folder)!r} is a link to {str(real)!r} that is part of the git repository "
-            f"{str(repository)!r}: your answers would be kept there, and others could read them or "
-            f"send them along. Remove it; {_else(real)}"
+            f"{str(repository)!r}{doubt_of(repository)}: your answers would be kept there, and others "
+            f"could read them or send them along. Remove it; {_else(real)}"
         )
 
 
@@ -217,8 +217,8 @@ def _check_made_here(path: str, part: Path) -> None:
     repository = repository_with(part)
     if repository is not None:
         raise JournalError(
-            f"{what} is part of the git repository {str(repository)!r}: whoever "
-            "can write there can write its answers, and reads yours. If you trust the answers in "
+            f"{what} is part of the git repository {str(repository)!r}{doubt_of(repository)}: "
+            "whoever can write there can write its answers, and reads yours. If you trust the answers in "
             f"it: git rm --cached; {_else(part.parent)}"
         )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from lionproc.engine.git_index import doubt_of
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.new_file import temporary_name
 from lionproc.engine.paths import is_url, local_path, shown
@@ -327,9 +328,9 @@ def refuse_parts_of_git(folder: Path | Remote) -> None:
     if repository is not None:
         raise ConfigurationError(
             f"The folder {str(folder)!r} holds parts ({there[0]}) that are tracked by the git "
-            f"repository {str(repository)!r}. What is in them would be taken for answers of this "
-            "run, so nothing was sent. Choose another folder with save=; or, if they are yours: "
-            f"git rm --cached, or LIONPROC_TRUST={folder}"
+            f"repository {str(repository)!r}{doubt_of(repository)}. What is in them would be taken for "
+            "answers of this run, so nothing was sent. Choose another folder with save=; or, if they "
+            f"are yours: git rm --cached, or LIONPROC_TRUST={folder}"
         )
 
 

@@ -16,6 +16,7 @@ from typing import Generic, cast
 
 import orjson
 
+from lionproc.engine.git_index import doubt_of
 from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
 from lionproc.engine.regular_file import read_regular
@@ -147,9 +148,10 @@ def private_folder(path: str | os.PathLike[str]) -> Path:
     repository = repository_of_records(folder)
     if repository is not None:
         raise RecordError(
-            f"The records in {str(folder)!r} are part of the git repository {str(repository)!r}: "
-            "whoever can write there has them asked at your cost, and believed. Give save_dir= "
-            f"another folder. If you trust all who can write there: LIONPROC_TRUST={folder}"
+            f"The records in {str(folder)!r} are part of the git repository {str(repository)!r}"
+            f"{doubt_of(repository)}: whoever can write there has them asked at your cost, and "
+            "believed. Give save_dir= another folder. If you trust all who can write there: "
+            f"LIONPROC_TRUST={folder}"
         )
     try:
         if not folder.is_dir():

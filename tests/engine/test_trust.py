@@ -488,7 +488,11 @@ def test_what_is_in_the_place_of_a_repository_above_holds_nobody_up(work, what):
     else:
         os.mkfifo(work / "index")
         place.write_text(f"gitdir: {work}")
-    keep_one()
+    if "pipe" in what:  # it is of this user, or of root
+        with pytest.raises(JournalError, match="its index cannot be read: it is a device, pipe"):
+            Journal.open()
+    else:
+        keep_one()
 
 
 ENTRY = bytes(40 + 20 + 2)  # of a file in an index, before its name
@@ -507,13 +511,16 @@ def test_names_in_an_index_that_git_has_not_written_take_no_time_without_end(wor
     keep_one()
     last = ENTRY + b"\x7f.lionproc/journal.sqlite\0"  # of the name before it, nothing
     index = b"DIRC" + struct.pack(">II", 4, 1000) + entries + last
-    names = list(git_index._names(index, 20))
+    names = []
+    with contextlib.suppress(git_index._UnknownError):
+        names.extend(git_index._names(index, 20))
     assert sum(map(len, names)) <= 200 * git_index.LONGEST_PATH
     assert max(map(len, names), default=0) <= 2 * git_index.LONGEST_PATH
     assert b".lionproc/journal.sqlite" not in names  # nothing is looked for behind it
     Path(".git").mkdir()
     Path(".git/index").write_bytes(index)
-    keep_one()
+    with pytest.raises(JournalError, match=r"\(for all that can be told: its index is damaged, or"):
+        Journal.open()
 
 
 def test_no_record_has_a_name_that_is_looked_for_again_in_each_part_of_itself(work):

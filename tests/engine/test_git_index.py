@@ -1,0 +1,299 @@
+"""A repository of which nobody can tell what it tracks counts as tracking all that lies in it."""
+
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.engine import git_index
+from lionproc.engine.git_index import doubt_of, repository_with, tracks
+from lionproc.engine.journal import Journal
+from lionproc.engine.regular_file import opened_regular
+from lionproc.errors import ConfigurationError, JournalError, SaveError
+from lionproc.service.records import RecordError
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="no index is looked at there")
+with_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+NAME = b"answers.csv"
+HASH = bytes(20)  # at the end, as where `index.skipHash` is set
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch):
+    """A working folder with an empty `.git`, and no variables of ours."""
+    monkeypatch.delenv("LIONPROC_HOME", raising=False)
+    monkeypatch.delenv("LIONPROC_TRUST", raising=False)
+    folder = tmp_path / "work"
+    (folder / ".git").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def git(*arguments, **how):
+    subprocess.run(["git", *arguments], check=True, capture_output=True, **how)
+
+
+def head(version, files=1):
+    return b"DIRC" + struct.pack(">II", version, files)
+
+
+def entry(name):
+    """A file in an index of version 2."""
+    made = bytes(60) + struct.pack(">H", min(len(name), 0xFFF)) + name
+    return made + bytes(8 - len(made) % 8)
+
+
+def cut_entry(name, cut=0):
+    """One in an index of version 4: of the name before it, so many letters are cut."""
+    return bytes(62) + bytes([cut]) + name + b"\0"
+
+
+def extension(name, content):
+    return name + struct.pack(">I", len(content)) + content
+
+
+def put(content, *, hole=0):
+    with Path(".git/index").open("wb") as index:
+        index.write(content[:12])
+        index.seek(hole, os.SEEK_CUR)
+        index.write(content[12:])
+
+
+def test_the_index_of_a_large_repository_is_looked_through(work):
+    put(head(2) + entry(b"another.csv") + HASH, hole=300 * 2**20)
+    assert repository_with(work / "answers.csv") is None
+    put(head(2) + entry(NAME) + HASH, hole=300 * 2**20)
+    assert repository_with(work / "answers.csv") == work
+    assert not doubt_of(work)
+
+
+def make(what):
+    """An index that nobody can look through, and what is said of it."""
+    index = Path(".git/index")
+    if what == "larger than any":
+        put(head(2) + entry(b"a") + HASH, hole=2**31)
+        return "its index is larger than 2 GiB"
+    if what == "none at all":
+        put(b"NONE" + head(2)[4:] + entry(b"a") + HASH)
+        return "its index is damaged, or made by a newer git"
+    if what == "of a newer git":
+        put(head(5) + entry(b"a") + HASH)
+        return "its index is damaged, or made by a newer git"
+    if what == "a folder":
+        index.mkdir()
+        return "its index cannot be read: Is a directory"
+    if what == "a pipe":
+        os.mkfifo(index)
+        return "its index cannot be read: it is a device, pipe or socket"
+    if what == "of names that are too long":
+        put(head(4, 2) + cut_entry(b"a" * 2**17) + cut_entry(b"b") + HASH)
+        return "its index is damaged, or has more or longer names"
+    if what == "cut off":
+        put((head(4, 2) + cut_entry(b"a") + cut_entry(b"b"))[:-3])
+        return "its index is damaged, or has more or longer names"
+    if what == "longer than it says":
+        put(head(4) + cut_entry(b"a") + cut_entry(b"b") + HASH)
+        return "its index is damaged, or has more or longer names"
+    put(head(2, 0) + extension(b"link", b"\1" * 20 + bytes(8)) + HASH)
+    return f"its index is split, and sharedindex.{'01' * 20} is not there"
+
+
+KINDS = [
+    *("larger than any", "none at all", "of a newer git", "a folder", "a pipe"),
+    *("of names that are too long", "cut off", "longer than it says", "without what it shares"),
+]
+
+
+@pytest.mark.parametrize("what", KINDS)
+def test_an_index_that_nobody_can_look_through_counts_as_tracking_all(work, monkeypatch, what):
+    Journal.open().close()
+    said = make(what)
+    assert repository_with(work / "answers.csv") == work
+    assert tracks(work, b"no such name")
+    with pytest.raises(JournalError) as refused:
+        Journal.open()
+    place = str(work / ".lionproc")
+    assert f"git repository {str(work)!r} (for all that can be told: {said}" in str(refused.value)
+    assert str(refused.value).endswith(f"LIONPROC_TRUST={place}")
+    monkeypatch.setenv("LIONPROC_TRUST", place)
+    Journal.open().close()
+
+
+def test_every_door_is_shut_and_says_how_to_go_on_where_nobody_can_tell_what_is_tracked(
+    work, tmp_path, monkeypatch, server, model
+):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(4)]})
+    run = {"into": "a", "model": model, "save": work / "out", "chunk_size": 2, "resume": False}
+    df.llm.process("Say {text}", progress=False, **run)
+    (tmp_path / "outside").mkdir()
+    (work / "link").symlink_to(tmp_path / "outside")
+    (work / "processing").symlink_to(tmp_path / "outside")
+    sent, doubt = server.counters.total, make("larger than any")
+    with pytest.raises(ConfigurationError, match=rf"parts .*{doubt}.*LIONPROC_TRUST={work}/out"):
+        df.llm.process("Say {text}", progress=False, **run)
+    with pytest.raises(RecordError, match=rf"records .*{doubt}.*LIONPROC_TRUST={work}/requests"):
+        lp.ProcessingService(save_dir="requests", model=model)
+    with pytest.raises(JournalError, match=rf"is a link .*{doubt}.*TRUST={tmp_path}/outside"):
+        lp.ProcessingService(save_dir="processing", model=model)
+    with pytest.raises(SaveError, match=rf"part of the git repository.*TRUST={tmp_path}/outside"):
+        df.llm.to_csv(work / "link" / "a.csv")
+    assert server.counters.total == sent
+    assert not list((tmp_path / "outside").iterdir())
+    monkeypatch.setenv("LIONPROC_TRUST", os.pathsep.join([str(work), str(tmp_path / "outside")]))
+    assert len(df.llm.process("Say {text}", progress=False, **run)) == 4
+    lp.ProcessingService(save_dir="requests", model=model)
+    lp.ProcessingService(save_dir="processing", model=model)
+    df.llm.to_csv(work / "link" / "a.csv")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_an_index_that_may_not_be_read_counts_as_tracking_all(work):
+    put(head(2) + entry(b"a") + HASH)
+    for locked in (Path(".git/index"), Path(".git")):
+        locked.chmod(0)
+        try:
+            assert repository_with(work / "answers.csv") == work
+            assert "Permission denied" in doubt_of(work)
+        finally:
+            locked.chmod(0o700)
+
+
+def test_names_at_more_places_than_are_looked_at_count_as_tracked(work, monkeypatch):
+    names = [b"%03d/%b" % (n, NAME) for n in range(20)]
+    put(head(2, 20) + b"".join(map(entry, names)) + HASH)
+    assert repository_with(work / "answers.csv") is None
+    monkeypatch.setattr(git_index, "MOST_LOOKS", 10)
+    assert repository_with(work / "answers.csv") == work
+
+
+@pytest.mark.parametrize("bound", ["MOST_NAMES", "MOST_BYTES"])
+def test_more_short_names_than_are_put_together_count_as_tracked(work, monkeypatch, bound):
+    put(head(4, 20) + cut_entry(b"a") * 20 + HASH)
+    assert repository_with(work / "answers.csv") is None
+    monkeypatch.setattr(git_index, bound, 10)
+    assert repository_with(work / "answers.csv") == work
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "no index yet",
+        "an empty index",
+        "an index without files",
+        "split from nothing",
+        "a file that leads nowhere",
+        "a file that leads to no name",
+        "an empty file",
+        "a file of somebody's notes",
+        "a giant",
+        "a link that leads nowhere",
+        "a link that leads to itself",
+        "a path that is too long",
+        "a pipe",
+    ],
+)
+def test_what_is_no_repository_or_a_new_one_refuses_nothing(work, what):
+    place = work / ".git"
+    if what == "an empty index":
+        put(b"")
+    elif what == "an index without files":
+        put(head(2, 0) + HASH)
+    elif what == "split from nothing":
+        put(head(2, 0) + extension(b"link", bytes(28)) + HASH)
+    elif what != "no index yet":
+        place.rmdir()
+    if what == "a link that leads nowhere":
+        place.symlink_to("nowhere")
+    elif what == "a link that leads to itself":
+        place.symlink_to(".git")
+    elif what == "a pipe":
+        os.mkfifo(place)
+    elif what == "a giant":
+        with place.open("wb") as file:
+            file.truncate(2**40)
+    elif not place.exists():
+        (work / "index").write_text("my notes")
+        (work / "nowhere").mkdir()
+        place.write_bytes(
+            {
+                "a file that leads nowhere": b"gitdir: ../moved/away/.git/worktrees/tree\n",
+                "a file that leads to no name": b"gitdir: \n",
+                "a path that is too long": b"gitdir: " + b"a/" * 2**17,
+                "a file of somebody's notes": b".",
+            }.get(what, b"")
+        )
+    Journal.open().close()
+    Journal.open().close()
+    assert repository_with(work / "answers.csv") is None
+    lp.ProcessingService(save_dir="requests")
+
+
+@with_git
+def test_a_repository_of_which_the_files_are_kept_in_tables_of_another_kind_is_as_any(work):
+    git("init", "-q", ".")
+    (work / ".git" / "reftable").mkdir()
+    (work / "answers.csv").touch()
+    assert repository_with(work / "answers.csv") is None
+    git("add", "-f", "answers.csv")
+    assert repository_with(work / "answers.csv") == work
+
+
+@with_git
+@pytest.mark.skipif(os.uname().sysname == "Darwin", reason="names are Unicode there")
+@pytest.mark.parametrize("name", [b"\xff", b"of mine ", b" spaced"])
+def test_a_worktree_is_found_whatever_the_name_of_its_repository(tmp_path, name):
+    main, tree, apart = tmp_path / os.fsdecode(name), tmp_path / "tree", tmp_path / "apart"
+    git("init", "-q", str(main))
+    how = ["-c", "user.name=a", "-c", "user.email=a@b", "-C", str(main)]
+    git(*how, "commit", "-q", "--allow-empty", "-m", "x")
+    git(*how, "worktree", "add", "-q", str(tree))
+    (tree / "answers.csv").touch()
+    assert repository_with(tree / "answers.csv") is None
+    git("-C", str(tree), "add", "-f", "answers.csv")
+    assert repository_with(tree / "answers.csv") == tree
+    git("init", "-q", "--separate-git-dir", str(main / "ends in a space "), str(apart))
+    (apart / "answers.csv").touch()
+    git("-C", str(apart), "add", "-f", "answers.csv")
+    assert repository_with(apart / "answers.csv") == apart
+
+
+@with_git
+@pytest.mark.parametrize("kind", ["sha1", "sha256"])
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("version", ["2", "4"])
+def test_what_git_writes_is_looked_through_to_its_end(work, kind, version, split):
+    (work / ".git").rmdir()
+    git("init", "-q", f"--object-format={kind}", ".")
+    for n in range(300):
+        Path(f"{n:0{1 + n}}"[:200]).touch()
+    git("add", ".")
+    git("update-index", "--index-version", version, *(["--split-index"] if split else []))
+    (work / "answers.csv").touch()
+    for name in ("b.csv", "c.csv"):  # in the index itself, and not in what it shares
+        Path(name).touch()
+        git("add", name)
+    assert repository_with(work / "answers.csv") is None
+    assert not doubt_of(work)
+    git("add", "-f", "answers.csv")
+    assert repository_with(work / "answers.csv") == work
+    assert not doubt_of(work)
+
+
+def test_nothing_stays_open_of_a_folder_in_the_place_of_a_file(tmp_path):
+    def opened():
+        return os.open(os.devnull, os.O_RDONLY)
+
+    first = opened()
+    os.close(first)
+    for _ in range(5):
+        with pytest.raises(IsADirectoryError), opened_regular(tmp_path):
+            pass
+    again = opened()
+    os.close(again)
+    assert again == first
