@@ -35,7 +35,7 @@ def refuse_planted_link(path: Path) -> Path:
     if os.name != "posix":
         return Path(os.path.realpath(path))
     # Step by step, so that what was looked at is what is returned, whatever becomes of the links.
-    rest, real, seen = _steps(os.fspath(Path.cwd() / path)), "/", 0
+    rest, real, seen = _steps(os.fspath(_absolute(path))), "/", 0
     while rest:
         step = rest.pop()
         if step == "..":
@@ -57,6 +57,10 @@ def refuse_planted_link(path: Path) -> Path:
         _refuse(Path(real), found, folder, leads_to)
         rest, real = [*rest, *_steps(leads_to)], "/"
     return Path(real)
+
+
+def _absolute(path: Path) -> Path:
+    return path if path.is_absolute() else Path.cwd() / path  # there may be no such folder any more
 
 
 def _steps(path: str) -> list[str]:

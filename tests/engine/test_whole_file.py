@@ -242,6 +242,14 @@ def test_a_folder_that_may_be_written_and_not_listed_takes_a_file(tmp_path):
     assert [each.name for each in folder.iterdir()] == ["out"]
 
 
+def test_a_file_is_saved_where_the_working_folder_is_gone(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    put(tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "new"
+
+
 def test_a_link_is_followed_before_the_folder_above_it(tmp_path):
     (tmp_path / "far" / "away").mkdir(parents=True)
     (tmp_path / "link").symlink_to("far/away")

@@ -894,3 +894,20 @@ def test_true_is_not_held_against_each_of_many_choices():
     finally:
         sys.setprofile(None)
     assert calls < 100_000
+
+
+@pytest.mark.parametrize("number", ["9e999", "-1e400", f"{10**400}.5"])
+@pytest.mark.parametrize("items", [{"type": "number"}, {"type": ["number", "string"]}, {}])
+def test_numbers_beyond_all_floats_are_refused_before_they_are_compared_with_each_other(
+    number, items
+):
+    unique = {"type": "array", "items": items, "uniqueItems": True}
+    many = f"[1, {', '.join([number] * 50_000)}]"
+    for schema, text in (
+        (unique, many),
+        ({"type": "object", "properties": {"a": {"type": "object", "properties": {"b": unique}}}},
+         f'{{"a": {{"b": {many}}}}}'),
+    ):  # fmt: skip
+        with pytest.raises(CallError, match="larger than any float"):
+            Answer.of(schema).read(text)
+    assert Answer.of(unique).read("[1e308, -1e308, 1e-400]")
