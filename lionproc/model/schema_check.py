@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from math import isinf
 from typing import Any, Final
 
 from lionproc.engine.kept_process import NotStartedError
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.checked_apart import CheckedApart, refuse_again
 from lionproc.model.choice_levels import levels_of_choices
+from lionproc.model.exact_numbers import may_be_inexact
 from lionproc.model.nothing_said import NothingSaid, optional_names
 from lionproc.model.pattern_work import MOST_BACKTRACKS, room_of
 from lionproc.model.plain_schema import is_plain
@@ -48,6 +50,7 @@ MOST_GONE_OVER: Final = 5_000_000
 LONG: Final = 100_000  # characters
 MOST_TOLD: Final = 10_000_000  # characters of the objects that faults are told with
 TOO_MANY: Final = "what is wrong cannot be told, for it may be too much; give less"
+VAST: Final = "a number is larger than any float; give a finite number or null"
 _CLOSED: Final = (["additionalProperties"], ["unevaluatedProperties"])
 
 
@@ -125,6 +128,8 @@ class SchemaCheck:
             raise WrongError([((), f"not valid JSON{where}")]) from None
         if "\\u" in text and not is_whole(json.dumps(value, ensure_ascii=False)):
             raise WrongError([((), HALF)])
+        if may_be_inexact(text) and _has_infinity(value):  # compared with each other one by one
+            raise WrongError([((), VAST)])
         faults = self._faults(text, value)
         if faults is None:
             if self._optional and isinstance(value, dict) and value:
@@ -194,3 +199,17 @@ def _sentence(way: list[str | int], kind: str, said: str) -> str:
     if "acktrack" in kind:
         return "is too much work for its pattern, which looks around"
     return said
+
+
+def _has_infinity(value: object) -> bool:
+    layer = [value]
+    while layer:
+        if any(isinstance(each, float) and isinf(each) for each in layer):
+            return True
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, list | dict)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return False

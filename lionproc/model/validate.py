@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from math import isinf
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import jiter
@@ -16,7 +15,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lionproc.engine.json_bounds import read_json
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
-from lionproc.model.exact_numbers import may_be_inexact
 from lionproc.model.hashes import readers_of
 from lionproc.model.keys import Keys
 from lionproc.model.nothing_said import (
@@ -116,7 +114,7 @@ def whole_characters(text: str) -> str:
 
 
 def parse(text: str) -> Any:
-    """JSON without two readings: no key twice, all numbers finite. ValueError if it is none at all."""
+    """JSON without two readings: no key twice, no NaN. ValueError if it is no JSON at all."""
     try:
         value = jiter.from_json(
             text.encode(), allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys"
@@ -125,25 +123,7 @@ def parse(text: str) -> Any:
         value = _parse_slowly(text)
     if text.count("[") + text.count("{") > DEEPEST and is_deeper(value, DEEPEST):
         raise wrong_shape(TOO_DEEP)
-    if may_be_inexact(text) and _has_infinity(
-        value
-    ):  # which are compared with each other, one by one
-        raise wrong_shape("a number is larger than any float; give a finite number or null")
     return value
-
-
-def _has_infinity(value: object) -> bool:
-    layer = [value]
-    while layer:
-        if any(isinstance(each, float) and isinf(each) for each in layer):
-            return True
-        layer = [
-            inner
-            for outer in layer
-            if isinstance(outer, list | dict)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return False
 
 
 def has_each_key_once(text: str) -> bool:
