@@ -242,7 +242,11 @@ NEEDLESS = {
     "tags": "\U000e0001".join,
     "tags in json": lambda secret: json.dumps("\U000e0001".join(secret))[1:-1],
     "controls in json in json": lambda secret: json.dumps(json.dumps("\x1b".join(secret)))[3:-3],
+    "backspaces": lambda secret: json.dumps("\b".join(secret))[1:-1],
+    "backspaces in json in json": lambda secret: json.dumps(json.dumps("\b".join(secret)))[3:-3],
+    "deletions": "\x7f".join,
 }
+UNSEEN = list(NEEDLESS)[list(NEEDLESS).index("invisible") :]
 
 
 @pytest.mark.parametrize("spelling", NEEDLESS)
@@ -250,9 +254,10 @@ NEEDLESS = {
 def test_a_secret_is_found_in_an_error_where_letters_have_escapes_that_need_none(spelling, secret):
     body = f'{{"error":"It is {NEEDLESS[spelling](secret)}."}}'.encode()
     assert hidden(401, body, [secret]) == b'{"error":"It is [key]."}'
-    if spelling.startswith("json"):  # these are the letters themselves, in an answer too
+    if spelling.startswith("json") or spelling in UNSEEN:  # an answer is quoted in errors
         assert hidden(200, body, [secret]) == b'{"error":"It is [key]."}'
-    assert hidden(401, body, ["another-one-0123456789"]) == body
+    for status in (200, 401):
+        assert hidden(status, body, ["another-one-0123456789"]) == body
 
 
 @pytest.mark.parametrize("before", [{}, {"more": ["x" * 100] * 10_000}])
@@ -452,7 +457,13 @@ def test_what_is_no_secret_stays():
     assert hidden(200, body, [CANARY, PHRASE]) == body
 
 
-@pytest.mark.parametrize("hard", [b"\\", b"%25", b"&#", b"&#0", b"p", b"p\\", b"s%25", b"+", b" "])
+@pytest.mark.parametrize(
+    "hard",
+    [
+        *(b"\\", b"%25", b"&#", b"&#0", b"p", b"p\\", b"s%25", b"+", b" "),
+        *(b"s\xc2\xad", b"\xc2\xad", b"/\\u00ad", b"\\u002f", b"\\u00ad\\", b"\\b", b"+\\b\x7f"),
+    ],
+)
 def test_a_search_for_secrets_takes_no_longer_in_hard_replies(hard):
     """Every repetition in the patterns has an end, so the work is what the length is."""
     for secret in (PHRASE, "//++==&&<>" * 3, " " * 20):
@@ -536,6 +547,30 @@ def test_what_another_member_is_sent_is_taken_out_too(made, way, face, tmp_path)
             answers = [asyncio.run(asked_of_a_service(model))["result"]]
     assert set(answers) == {"Not for [key], nor for [key]."}
     assert not any(map(spelt, files(tmp_path).values()))
+
+
+@pytest.mark.parametrize("way", ["direct", "client"])
+@pytest.mark.parametrize("spelling", UNSEEN)
+@pytest.mark.parametrize("place", ["an error", "an error beside choices", "an answer", "a refusal"])
+def test_no_error_of_a_good_status_joins_a_key_that_something_unseen_kept_apart(
+    place, spelling, way
+):
+    message = {"content": "SAID"} if place == "an answer" else {"refusal": "SAID"}
+    reply = {
+        "an error": {"error": {"message": "SAID"}},
+        "an error beside choices": {"error": {"message": "SAID"}, "choices": []},
+    }.get(place, {"choices": [{"message": message, "finish_reason": "stop"}]})
+    body = json.dumps(reply).replace("SAID", f"It is {NEEDLESS[spelling](CANARY)}.")
+    with Said(body.encode()) as server:
+        settings = {"base_url": server.base_url, "api_key": CANARY}
+        if way == "client":
+            client = openai.AsyncOpenAI(http_client=httpx2.AsyncClient(), **settings)
+            settings = {"client": client}
+        retry = lp.Retry(max_attempts=1, max_corrections=0, base_s=0)
+        out, _ = ask(lp.Model("openai/m", **settings), rows=1, schema=bool, retry=retry)
+    said = out.llm.errors().to_csv()
+    assert not spelt(said)
+    assert "It is [key]." in said
 
 
 @pytest.mark.parametrize("way", ["direct", "environment", "client"])

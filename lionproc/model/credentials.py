@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
@@ -14,7 +14,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import orjson
 
 from lionproc.errors import LionprocError
-from lionproc.model.escapes import LONG, UNRESERVED, has_escapes, without_escapes
+from lionproc.model.escapes import (
+    LONG,
+    UNRESERVED,
+    UNSEEN,
+    has_escapes,
+    without_escapes,
+    without_unseen,
+)
 from lionproc.model.secret_names import is_of_id, is_of_secret
 
 __all__ = [
@@ -283,11 +290,11 @@ def has_long_run(text: str) -> bool:
     )
 
 
-def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
+def hidden(status: int, body: bytes, secrets: Collection[str]) -> bytes:
     """A reply without the secrets that its request carried; one in pieces may come in one.
 
-    A placeholder such as `anything`, `your-api-key` or `localhost` is a word, and answers say it
-    too. There it stays: an answer with a hole in it would be taken for what the model said.
+    A placeholder such as `anything` or `your-api-key` is a word, and answers say it too. There it
+    stays: an answer with a hole in it would be taken for what the model said.
 
     Args:
         status: Of the reply.
@@ -307,14 +314,21 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
         # Of a long error nothing is shown that was not looked at.
         is_unseen = escaped and not answers and len(whole) > LONG
         found = clean if clean != plainer or is_unseen else whole
+    found = _joined(whole, tuple(secrets)) if found == whole and sought and answers else found
     return body if found == whole and is_plain else found
 
 
-def _as_one(body: bytes) -> bytes:
-    """The body; in one piece if it is a stream, which is long to read, or has its text in pieces.
+def _joined(body: bytes, secrets: tuple[str, ...]) -> bytes:
+    """The body without secrets of which what is unseen keeps the letters apart: errors drop that."""
+    plain = without_escapes(body, answers=True) if has_escapes(body) else body
+    bare = without_unseen(plain)
+    if bare is plain or _without(bare, _sought(secrets, words=False)) == bare:
+        return body
+    return _without(plain, _sought(secrets, words=False, apart=True))
 
-    What is read again, now or from the journal, is a completion then as any other.
-    """
+
+def _as_one(body: bytes) -> bytes:
+    """The body; in one piece if it is a stream or has its text in pieces: as any other, if read again."""
     from lionproc.model.body import in_one_piece
 
     return in_one_piece(body) or body
@@ -331,10 +345,10 @@ _Spelling: TypeAlias = bytes | re.Pattern[bytes]
 
 
 @lru_cache(maxsize=64)
-def _sought(secrets: tuple[str, ...], *, words: bool) -> tuple[_Spelling, ...]:
+def _sought(secrets: tuple[str, ...], *, words: bool, apart: bool = False) -> tuple[_Spelling, ...]:
     """How those are written that are to be hidden; the longest first, as one may be in another."""
     kept = [secret for secret in secrets if words or not is_of_words(secret)]
-    return tuple(map(_spelling, sorted(kept, key=len, reverse=True)))
+    return tuple(_spelling(secret, apart) for secret in sorted(kept, key=len, reverse=True))
 
 
 def _without(body: bytes, sought: Iterable[_Spelling]) -> bytes:
@@ -349,14 +363,14 @@ def _without(body: bytes, sought: Iterable[_Spelling]) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _spelling(secret: str) -> _Spelling:
+def _spelling(secret: str, apart: bool = False) -> _Spelling:
     """How a secret may be written: plain, or escaped for JSON (one within another too), URLs or HTML.
 
     Every repetition is bounded, so a search is linear.
     """
-    if UNRESERVED.fullmatch(secret):  # nothing escapes these
+    if UNRESERVED.fullmatch(secret) and not apart:  # nothing escapes these
         return secret.encode()
-    return re.compile(b"".join(map(_letter, secret)))
+    return re.compile((UNSEEN if apart else b"").join(map(_letter, secret)))
 
 
 def _letter(letter: str) -> bytes:

@@ -10,7 +10,15 @@ import orjson
 from lionproc.engine.unfolding import room_of
 from lionproc.model.lenient import leniently_read
 
-__all__ = ["LONG", "UNRESERVED", "has_escapes", "has_needless_escapes", "without_escapes"]
+__all__ = [
+    "LONG",
+    "UNRESERVED",
+    "UNSEEN",
+    "has_escapes",
+    "has_needless_escapes",
+    "without_escapes",
+    "without_unseen",
+]
 
 UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
 LONG = 256 * 1024  # bytes of a body in which escapes are looked into
@@ -41,8 +49,12 @@ _NEEDLESS = re.compile(
 # Any escape of JSON, in a text that may be JSON itself; two of them may be one letter.
 _ANY = re.compile(
     r"\\{1,8}u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\{1,8}u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
-    r"|\\{1,8}u(?P<one>[0-9a-fA-F]{4})"
+    r"|\\{1,8}u(?P<one>[0-9a-fA-F]{4})|\\{1,8}b"
 )
+# Whatever of an answer may be unseen, between two letters of a key: no sign of one is among it.
+_UNSEEN_BYTES = bytes((*range(0x20), *range(0x7F, 0x100)))
+_UNSEEN_ESCAPES = re.compile(rb"(?:\\{1,8}(?:b|u(?!00[2-7])[0-9a-fA-F]{4}))+")
+UNSEEN = b"(?:%b|[\x00-\x1f\x7f-\xff])*+" % _UNSEEN_ESCAPES.pattern[:-1]
 
 
 def has_escapes(body: bytes) -> bool:
@@ -53,6 +65,13 @@ def has_escapes(body: bytes) -> bool:
 def has_needless_escapes(body: bytes) -> bool:
     """Whether JSON has an escape of a letter that needs none anywhere: not of `<`, as some write it."""
     return b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
+
+
+def without_unseen(body: bytes) -> bytes:
+    """JSON without what `UNSEEN` is; the same object where there is none."""
+    if body.isascii() and b"\x7f" not in body and b"\\u" not in body and b"\\b" not in body:
+        return body
+    return _UNSEEN_ESCAPES.sub(b"", body.translate(None, _UNSEEN_BYTES))
 
 
 def without_escapes(body: bytes, *, answers: bool) -> bytes:
@@ -82,7 +101,7 @@ def _is_shown(letter: str) -> bool:
 
 
 def _unless_invisible(found: re.Match[str]) -> str:
-    code = int(found["high"] or found["one"], 16)
+    code = int(found["high"] or found["one"] or "8", 16)  # `\b` is the eighth
     if found["low"]:
         code = 0x10000 + (code - 0xD800) * 0x400 + int(found["low"], 16) - 0xDC00
     return found[0] if _is_shown(chr(code)) else ""
