@@ -245,6 +245,8 @@ NEEDLESS = {
     "backspaces": lambda secret: json.dumps("\b".join(secret))[1:-1],
     "backspaces in json in json": lambda secret: json.dumps(json.dumps("\b".join(secret)))[3:-3],
     "deletions": "\x7f".join,
+    "deletions in json": "\\u007f".join,
+    "deletions in json in json": "\\\\u007F".join,
 }
 UNSEEN = list(NEEDLESS)[list(NEEDLESS).index("invisible") :]
 

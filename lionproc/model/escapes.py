@@ -53,7 +53,7 @@ _ANY = re.compile(
 )
 # Whatever of an answer may be unseen, between two letters of a key: no sign of one is among it.
 _UNSEEN_BYTES = bytes((*range(0x20), *range(0x7F, 0x100)))
-_UNSEEN_ESCAPES = re.compile(rb"(?:\\{1,8}(?:b|u(?!00[2-7])[0-9a-fA-F]{4}))+")
+_UNSEEN_ESCAPES = re.compile(rb"(?:\\{1,8}(?:b|u(?!00(?:[2-6]|7[^fF]))[0-9a-fA-F]{4}))+")
 UNSEEN = b"(?:%b|[\x00-\x1f\x7f-\xff])*+" % _UNSEEN_ESCAPES.pattern[:-1]
 
 
