@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["NotToldError", "SeenLogprobs", "Token", "has_logprobs", "tokens_of", "tokens_under"]
@@ -19,6 +19,8 @@ _SPACES = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " "})  # how vocabularies
 MOST_TOKENS = 250_000  # of a reply; no model writes as many
 ROUNDED = 1e-3  # how far above 0 rounding brings a log-probability; a probability of 1 is at 0
 MOST_LISTED = 100  # alternatives of a token that are read; servers list 20
+LONGEST_TOKEN = 4096  # bytes, or characters; the longest of any vocabulary are some hundred spaces
+_NOT_TOLD = ((b"", math.nan),)
 
 
 class NotToldError(ValueError):
@@ -40,17 +42,30 @@ class Token:
     start: int
     entry: dict[str, Any]
     spaced: bool = False
+    _known: tuple[tuple[bytes, float], ...] | None = field(default=None, init=False, compare=False)
 
     @property
     def likeliest(self) -> tuple[tuple[bytes, float], ...]:
         """The likeliest tokens at its place with their probabilities, as the server lists them.
 
-        Each once: two tokens may read the same, but not with the same probability.
+        Each once: two tokens may read the same, but not with the same probability. They are read
+        once, however many fields of an answer are in the token.
 
         Raises:
             NotToldError: One of them has what cannot be. Of a server that lists something else (logits,
                 shares), those that could be log-probabilities say nothing either.
         """
+        if self._known is None:
+            try:
+                known = self._listed()
+            except NotToldError:
+                known = _NOT_TOLD
+            object.__setattr__(self, "_known", known)
+        if self._known is None or self._known is _NOT_TOLD:
+            raise NotToldError
+        return self._known
+
+    def _listed(self) -> tuple[tuple[bytes, float], ...]:
         listed = self.entry.get("top_logprobs")
         found: dict[tuple[bytes, float], None] = {}
         for other in listed[:MOST_LISTED] if isinstance(listed, list) else ():
@@ -132,12 +147,16 @@ def _text(entry: object) -> bytes | None:
     if not isinstance(entry, dict):
         return None
     given, token = entry.get("bytes"), entry.get("token")
-    if isinstance(given, list):
+    if isinstance(given, list) and len(given) <= LONGEST_TOKEN:
         try:
             return bytes(given)
         except (TypeError, ValueError):
             pass
-    return token.encode("utf-8", "surrogatepass") if isinstance(token, str) else None
+    elif isinstance(given, list):
+        return None
+    if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
+        return None
+    return token.encode("utf-8", "surrogatepass")
 
 
 def _probability(entry: dict[str, Any]) -> float | None:

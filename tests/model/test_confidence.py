@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from lionproc.errors import SchemaError
-from lionproc.model import confidence
+from lionproc.model import confidence, logprobs
 from lionproc.model.answer import Answer
 from lionproc.model.chat_completion import text_of
 from lionproc.model.confidence import Confidences, confidence_of
@@ -215,6 +215,42 @@ def test_tokens_without_end_and_alternatives_without_end_are_not_all_read(monkey
     data = reply('{"answer":"', [("positive", 0.6)] + [("~", 1e-9)] * 500, '"}')
     data["choices"][0]["logprobs"]["content"][1]["top_logprobs"] += [entry("negative", 0.2)]
     assert confidence_of(data, MOOD) == pytest.approx(1.0)
+
+
+def test_what_is_listed_beside_a_token_is_read_once_however_many_fields_are_in_it(monkeypatch):
+    read = []
+    text = logprobs._text
+    monkeypatch.setattr(logprobs, "_text", lambda listed: read.append(listed) or text(listed))
+    for listed in (0.2, 2.0):  # no log-probability
+        read.clear()
+        said = json.dumps({f"f{number}": True for number in range(100)})
+        data = reply([(said, 0.6), *((f"~{number}", 0.001) for number in range(50))])
+        data["choices"][0]["logprobs"]["content"][0]["top_logprobs"][-1]["logprob"] = -1 + listed
+        fields = {name: {"type": "boolean"} for name in json.loads(said)}
+        schema = {"type": "object", "properties": fields, "required": list(fields)}
+        known = Confidences.of(Answer.of(schema)).read(data, said)
+        assert len(known) == 100
+        assert len(set(known)) == 1
+        assert len(read) == 52  # with the token itself
+
+
+@pytest.mark.parametrize("given", ["bytes", "token"])
+def test_what_is_longer_than_any_token_is_none(given):
+    def longer(listed, more):
+        listed["token"] += " " * more
+        listed["bytes"] = [*listed["bytes"], *b" " * more] if given == "bytes" else None
+
+    most = logprobs.LONGEST_TOKEN
+    for more, share in ((most - 8, 0.6 / 0.8), (most - 7, 1.0)):
+        data = reply('{"answer":"', [("positive", 0.6), ("negative", 0.2)], '"}')
+        longer(data["choices"][0]["logprobs"]["content"][1]["top_logprobs"][1], more)
+        assert [len(text) for text, _ in tokens_of(data)[1].likeliest] == (
+            [8, most] if share < 1 else [8]
+        )
+    for more, count in ((most - 1, 1), (most, 0)):
+        data = reply("x")
+        longer(data["choices"][0]["logprobs"]["content"][0], more)
+        assert len(tokens_of(data)) == count
 
 
 @pytest.mark.parametrize("labels", [300, 600])
