@@ -11,11 +11,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
-__all__ = ["NUMBER", "Splitting", "sign_of"]
+import numpy as np
+
+__all__ = ["NUMBER", "NUMBERS", "Splitting", "number_of", "sign_of"]
 
 NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*%?")
+# Of these alone it is known what they print: a class that is made of one prints what it likes.
+NUMBERS = frozenset(
+    {bool, int, float, complex, Decimal, Fraction}
+    | {kind for kind in np.sctypeDict.values() if issubclass(kind, np.number | np.bool_)}
+)
 _SIGNS = frozenset("=+-@")
 _LOOK_ALIKE = frozenset("\u2212\u2010")  # a minus and a hyphen that NFKC leaves as they are
 # Spaces, controls, formats, marks that stand on nothing, what is not assigned: none can be seen.
@@ -34,6 +44,25 @@ def sign_of(text: str) -> str:
         begins = unicodedata.normalize("NFKC", character)[:1]
         return begins if begins in _SIGNS or begins in _LOOK_ALIKE else ""
     return ""
+
+
+def number_of(value: Any) -> object:
+    """The number that one of a class made of `NUMBERS` is, as one of these.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        None where it is no number.
+    """
+    kinds: tuple[Any, ...] = (int, float, complex)
+    for kind in kinds:
+        if isinstance(value, kind):
+            return kind.__pos__(value)
+    if isinstance(value, np.number):
+        number: object = np.number.item(value)
+        return number if type(number) in NUMBERS else None
+    return Decimal(Decimal.__str__(value)) if isinstance(value, Decimal) else None
 
 
 class Splitting:

@@ -17,8 +17,6 @@ import importlib.util
 import math
 import re
 from collections.abc import Callable
-from fractions import Fraction
-from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyEr
 from lionproc.frame.cell import is_huge, printed, printed_whole
 from lionproc.frame.csv_quoting import quoting_of
 from lionproc.frame.dtypes import cells_of
-from lionproc.frame.formulas import NUMBER, Splitting, sign_of
+from lionproc.frame.formulas import NUMBER, NUMBERS, Splitting, number_of, sign_of
 from lionproc.frame.place import AnyPath, place_of, saving, saving_on
 from lionproc.model.as_json import to_json
 
@@ -43,7 +41,6 @@ _ERRORS = re.compile(
     r"|BUSY!|EXTERNAL!|PYTHON!|GETTING_DATA)",
     re.IGNORECASE,
 )
-_NUMBERS = (bool, int, float, complex, decimal.Decimal, Fraction)
 _TIMES = (dt.date, dt.datetime, dt.time, dt.timedelta, pd.Timestamp, pd.Timedelta)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -83,14 +80,14 @@ def harmless(value: Any) -> object:
     """
     if value is None or value is pd.NA or value is pd.NaT or type(value) in _TIMES:
         return value
-    if type(value) in _NUMBERS or isinstance(value, np.number | np.bool_):
+    if type(value) in NUMBERS:
         return printed(value) if is_huge(value) else value
     text = str.__str__(value) if isinstance(value, str) else _text(value)
     if _acts(text):
         return "'" + text
     # A subclass of a number or a text may print as it likes; a plain one is what was looked at.
-    plain_number = isinstance(value, Number) and NUMBER.fullmatch(text)
-    return value if plain_number or type(value) is str else text
+    number = number_of(value) if NUMBER.fullmatch(text) else None
+    return text if number is None else number
 
 
 def _text(value: object) -> str:
@@ -394,7 +391,8 @@ def _fit_for_odf(value: Any, column: object) -> object:
 def _time_for_excel(value: Any) -> object:
     day = value.date() if isinstance(value, dt.datetime) else value
     early = isinstance(day, dt.date) and day < _EXCEL_FIRST
-    return value.isoformat() if early or getattr(value, "tzinfo", None) is not None else value
+    is_text = early or getattr(value, "tzinfo", None) is not None
+    return harmless(value.isoformat()) if is_text else value
 
 
 _SHEETS: dict[str, _Clean] = dict.fromkeys(_ENGINES, _fit_for_excel) | {"odf": _fit_for_odf}

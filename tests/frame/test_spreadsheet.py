@@ -10,6 +10,7 @@ import random
 import re
 import zipfile
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import openpyxl
@@ -184,6 +185,56 @@ def test_what_prints_as_it_likes_is_written_as_it_was_looked_at(export):
     assert [str(cell) for cell in cells] == [
         *("'=1+1", "'=1+1", "fine", "5", "-3", "-3.5", "['=1']", "b'=1'", "'=1+1"),
     ]
+
+
+def sly(kind, *values, said="=1+1", later="=1+1"):
+    """A value of a class that is made of a known one and prints one thing at first."""
+    ways = {"prints": 0}
+
+    def prints(self, *_):
+        ways["prints"] += 1
+        return said if ways["prints"] == 1 else later
+
+    printing = dict.fromkeys(("__str__", "__repr__", "__format__", "isoformat"), prints)
+    return type("Sly", (kind,), printing)(*values)
+
+
+NUMBERS = [int, float, np.float64, np.float32, np.int64, np.uint8, np.complex128, Decimal, Fraction]
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize(
+    "place", ["a cell", "the index", "a header", "a level", "a level of headers"]
+)
+def test_a_number_of_a_class_of_its_own_is_no_formula_wherever_it_stands(export, kind, place):
+    labels = pd.Index([sly(kind, 1)], dtype=object)
+    if place.startswith("a level"):
+        labels = pd.MultiIndex.from_arrays([labels, ["x"]])
+    columns = labels if "header" in place else ["b"]
+    frame = pd.DataFrame([[1]], columns=columns, index=labels if "header" not in place else [0])
+    if place == "a cell":
+        frame = pd.DataFrame({"a": pd.Series([sly(kind, 1)], dtype=object)})
+    more = {"merge_cells": False} if export.excel else {}
+    assert not any(str(cell).startswith("=") for cell in export(frame, **more))
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_a_number_that_prints_something_else_the_second_time_is_no_formula(export, kind):
+    values = [sly(kind, 2, said="2"), sly(kind, 3, said="3")]
+    frame = pd.DataFrame({"a": pd.Series(values, dtype=object)})
+    cells = export(frame, index=False, header=False)
+    assert [float(re.sub("[()]|[+]0j", "", str(cell))) for cell in cells] == [2, 3]
+    made = harmless(sly(kind, 2, said="2"))
+    assert type(made) in {*NUMBERS, complex} or (kind is Fraction and made == "2")
+
+
+@pytest.mark.parametrize("zone", [None, dt.UTC])
+@pytest.mark.parametrize("kind", [dt.datetime, dt.date])
+def test_a_time_of_a_class_of_its_own_is_no_formula(export, kind, zone):
+    for year in (1800, 2024):
+        value = sly(kind, year, 1, 2, *((3, 4, 5, 6, zone) if kind is dt.datetime else ()))
+        frame = pd.DataFrame({"a": pd.Series([value], dtype=object)})
+        assert not any(str(cell).startswith("=") for cell in export(frame, header=False))
 
 
 def test_the_length_of_a_text_is_counted_as_it_is_written(tmp_path):

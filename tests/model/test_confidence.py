@@ -237,8 +237,10 @@ def test_what_is_listed_beside_a_token_is_read_once_however_many_fields_are_in_i
 @pytest.mark.parametrize("given", ["bytes", "token"])
 def test_what_is_longer_than_any_token_is_none(given):
     def longer(listed, more):
-        listed["token"] += " " * more
-        listed["bytes"] = [*listed["bytes"], *b" " * more] if given == "bytes" else None
+        if given == "bytes":
+            listed["bytes"] += b" " * more
+        else:
+            listed["token"], listed["bytes"] = listed["token"] + " " * more, None
 
     most = logprobs.LONGEST_TOKEN
     for more, share in ((most - 8, 0.6 / 0.8), (most - 7, 1.0)):
