@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeAlias
 
 from lionproc.engine.lease_messages import NONE, SAFE_S, Ask, Entry, Grant, PerMinute
 from lionproc.engine.tokens import QUANTITIES, Amounts
@@ -73,6 +73,7 @@ class Lender:
         self._timer: asyncio.TimerHandle | None = None
         self._settling: asyncio.Task[None] | None = None
         self._asking = asyncio.Lock()
+        self._tasks: set[asyncio.Task[float]] = set()
         self._unreachable = False
         self._in_the_way = ""
 
@@ -104,7 +105,8 @@ class Lender:
         """
         loop = asyncio.get_running_loop()
         if not self._covers(amounts, loop.time()):
-            wait_s = await self._ask(amounts)
+            # Whoever gives up the wait takes back nothing of what is said, and it may be heard already.
+            wait_s = await asyncio.shield(self._asked(self._ask(amounts)))
             if wait_s > 0:
                 return wait_s
             if not self._covers(amounts, loop.time()):  # it took too long on its way
@@ -174,6 +176,12 @@ class Lender:
         if self._lease and (self._settling is None or self._settling.done()):
             self._settling = asyncio.get_running_loop().create_task(self._settle())
 
+    def _asked(self, asks: Coroutine[Any, Any, float]) -> asyncio.Task[float]:
+        task = asyncio.get_running_loop().create_task(asks)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def _settle(self) -> None:
         if self._lease or self._hold_s or self._corrections:
             await self._ask(None)
@@ -209,17 +217,16 @@ class Lender:
             )
             try:
                 grant = await self._office(ask)
-            except BaseException as error:  # whatever it is, nothing may be sent
-                # What was said may be lost, so it is said again. What is heard twice counts once.
-                self._lease, self._used = lease, [*used, *self._used]
-                self._corrections = [*corrections, *self._corrections]
-                self._hold_s = max(self._hold_s, hold_s)
-                if not isinstance(error, Exception):  # whoever asked waits no more
-                    raise
+            except Exception as error:  # noqa: BLE001  (whatever it is, nothing may be sent)
                 if not self._unreachable:
                     log.warning("the shared budget cannot be reached: %r", error)
                 self._unreachable = True
                 self._in_the_way = _file_of(error)
+                # What was said may be lost, so it is said again; but for what was given back, which
+                # would count twice if it was heard. A lease is counted once.
+                self._lease, self._used = lease, [*used, *self._used]
+                self._corrections = [*more, *self._corrections]
+                self._hold_s = max(self._hold_s, hold_s)
                 return AGAIN_S
             self._unreachable = False
             if self._wish == wish:
@@ -233,6 +240,7 @@ class Lender:
                 self._lease, self._permissions = grant.lease, grant.permissions
                 self._bag = list(grant.amounts)
                 self._until = sent_at + grant.use_s
+                self._give_back_later(loop)
             return 0.0 if grant.lease or amounts is None else max(grant.wait_s, 0.001)
 
     def _agree(self, limits: PerMinute, wanted: PerMinute) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lionproc.engine.concurrency_limit import Overload
 from lionproc.engine.limiter import Limiter, give_back
 from lionproc.engine.limits import Limits
-from lionproc.engine.news import News
 from lionproc.engine.quotas import Signals
 from lionproc.engine.reservation import Reservation
 from lionproc.engine.tokens import Tokens
@@ -23,10 +22,8 @@ from lionproc.errors import CallError, Kind
 
 __all__ = ["LimiterPool"]
 
-LOOK_S = 0.05  # others may use a way too, and free a slot there that nobody here hears of
+LOOK_S = 0.25  # whether a way is out by now, or may be tried again
 DOUBT_S = 1.0  # after a failure; so long others are taken first
-PATIENCE_S = 0.25  # for a way that had room a moment ago; twice as much each time that it has none
-MOST_S = 8.0
 ENOUGH = 3  # failures in a row after which a way is left out
 REFUSALS = 10  # in a row: more than where a limit is met, so it refuses everybody
 LONGEST_S = 30.0
@@ -95,6 +92,9 @@ class _Way:
 class LimiterPool(Limiter):
     """Limiters of which a request passes the one that has room.
 
+    It has more than 25 methods because it stands wherever a `Limiter` does, and answers for all of its
+    members what that one answers for itself.
+
     Args:
         limiters: Those of the endpoints. Their limits, where they are the same, become one object,
             so that a change of them is a change of all.
@@ -103,7 +103,6 @@ class LimiterPool(Limiter):
     def __init__(self, limiters: Sequence[Limiter]) -> None:
         super().__init__()
         self._ways = [_Way(limiter) for limiter in limiters]
-        self._any = News()
         if len({repr(limiter.limits) for limiter in limiters}) == 1:
             self.limits = limiters[0].limits
 
@@ -160,24 +159,52 @@ class LimiterPool(Limiter):
         return not self._turn.is_wanted and self._usable(self.now())[0][1].limiter.is_free(tokens)
 
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:
-        """See `Limiter.reserve`; the reservation says which `way` it is for."""
+        """See `Limiter.reserve`; the reservation says which `way` it is for.
+
+        Others use the ways too, so it waits in the queues of all of them, unless one has room: who only
+        looked for room there would never see any.
+        """
         del last
-        missed = [0] * len(self._ways)  # how often each had no room in the end
+        places: dict[int, asyncio.Task[Reservation]] = {}
         async with self._turn:
-            while True:
-                number, way = await self._due_way(tokens, missed)
-                patience_s = min(PATIENCE_S * 2 ** missed[number], MOST_S)
-                reservation = await self._reserve_at(way.limiter, tokens, patience_s)
-                if reservation is not None:
-                    self.waiting_for = ""
-                    return self._bound(number, way, reservation)
-                missed[number] += 1
+            try:
+                while True:
+                    usable = self._able(tokens)
+                    self._leave(places, places.keys() - dict(usable).keys())
+                    for number, way in usable:
+                        place = places.get(number)
+                        if place is not None and place.done():
+                            del places[number]
+                            if place.exception() is None or len(usable) == 1:
+                                return self._bound(number, way, place.result())
+                    now = self.now()
+                    due = [each for each in usable if each[1].limiter.due_in(tokens, now) <= 0]
+                    for number, way in usable if places or not due else due[:1]:
+                        if number not in places:
+                            asks = way.limiter.reserve(tokens)
+                            places[number] = asyncio.ensure_future(asks)
+                    self.waiting_for = usable[0][1].limiter.waiting_for
+                    await asyncio.wait(
+                        places.values(), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+            finally:
+                self.waiting_for = ""
+                self._leave(places, set(places))
+
+    def _leave(self, places: dict[int, asyncio.Task[Reservation]], numbers: Iterable[int]) -> None:
+        """Wait in the queues of some ways no more."""
+        for number in numbers:
+            give_back(places.pop(number), self._ways[number].limiter.cancel)
 
     async def until_due(self, tokens: Tokens) -> None:
         """See `Limiter.until_due`."""
-        async with self._turn:
-            await self._due_way(tokens, [0] * len(self._ways))
-            self.waiting_for = ""
+        self.cancel(await self.reserve(tokens))
+
+    def is_due(self, tokens: Tokens) -> bool:
+        """See `Limiter.is_due`."""
+        if self._turn.is_wanted:
+            return False
+        return any(way.limiter.is_due(tokens) for _, way in self._usable(self.now()))
 
     def due_in(self, tokens: Tokens, now: float) -> float:
         """See `Limiter.due_in`."""
@@ -198,37 +225,18 @@ class LimiterPool(Limiter):
         """See `Limiter.keeps_s`."""
         return min(way.limiter.keeps_s for way in self._ways)
 
-    async def _due_way(self, tokens: Tokens, missed: Sequence[int]) -> tuple[int, _Way]:
-        """Whose turn it is waits until a way has room, and takes which it has missed least."""
-        while True:
-            now = self.now()
-            usable = sorted(self._usable(now), key=lambda each: missed[each[0]])
-            waits = [way.limiter.due_in(tokens, now) for _, way in usable]
-            shortest = min(waits)
-            if shortest == math.inf:
-                usable[0][1].limiter.refuse(tokens)  # raises, unless a header was the reason
-            elif shortest > 0:
-                self.waiting_for = usable[waits.index(shortest)][1].limiter.waiting_for
-                await self._any.wait(min(shortest, LOOK_S))
-                continue
-            return usable[waits.index(shortest)]
+    def _able(self, tokens: Tokens) -> list[tuple[int, _Way]]:
+        """The usable ways whose limits a request could ever pass.
 
-    async def _reserve_at(
-        self, limiter: Limiter, tokens: Tokens, patience_s: float
-    ) -> Reservation | None:
-        """A reservation of a limiter that has room; None if it has none any more."""
-        reservation = limiter.reserve_at_once(tokens)
-        if reservation is not None:
-            return reservation
-        task = asyncio.ensure_future(limiter.reserve(tokens))
-        came = False
-        try:
-            await asyncio.wait((task,), timeout=patience_s)
-            came = task.done()
-            return task.result() if came else None
-        finally:
-            if not came:
-                give_back(task, limiter.cancel)
+        Raises:
+            CallError: Of kind `too_large`; there is none.
+        """
+        now = self.now()
+        usable = self._usable(now)
+        able = [each for each in usable if each[1].limiter.due_in(tokens, now) < math.inf]
+        if not able:
+            usable[0][1].limiter.refuse(tokens)  # unless a header was the reason
+        return able or usable
 
     def _bound(self, number: int, way: _Way, reservation: Reservation) -> Reservation:
         way.probing = not way.is_in()
@@ -238,7 +246,6 @@ class LimiterPool(Limiter):
     # -- what came of it --------------------------------------------------------------------
 
     def _of(self, reservation: Reservation) -> _Way:
-        self._any.tell()
         assert reservation.way is not None  # noqa: S101  (it was bound)
         return self._ways[reservation.way]
 

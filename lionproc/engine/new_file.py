@@ -22,6 +22,7 @@ __all__ = ["NewFile", "OpenFolder", "temporary_name"]
 
 _HAS_CALLS = os.open in os.supports_dir_fd and hasattr(os, "fchown")
 _SWAPPED = "somebody else has put something in its place while it was written"
+_GONE = "it, or its folder, was removed while it was written"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -149,7 +150,9 @@ class NewFile:
     def take_its_place(self) -> None:
         """Give it the name."""
         found, own = self._folder.found(self._temporary), os.fstat(self._handle)
-        if found is None or not os.path.samestat(found, own):
+        if found is None:
+            raise OSError(errno.ENOENT, _GONE)
+        if not os.path.samestat(found, own):
             raise OSError(errno.EPERM, _SWAPPED)
         if os.name == "nt":  # no name is given to what is open
             self._close()

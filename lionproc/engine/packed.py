@@ -44,7 +44,7 @@ def write_packed(file: Path, write: Callable[[IO[bytes]], object]) -> None:
         OSError: It cannot be written.
     """
     for level in _LEVELS:
-        with gzip.GzipFile(file, "wb", level, mtime=0) as sink:
+        with file.open("wb") as packed, gzip.GzipFile("", "wb", level, packed, mtime=0) as sink:
             write(cast("IO[bytes]", sink))
             written = sink.tell()
         if written <= most_unpacked(file.stat().st_size):

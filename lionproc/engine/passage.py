@@ -88,6 +88,7 @@ class Passage:
         assert self._place is not None  # noqa: S101  (it waits)
         limiter, now = self._limiters[self._first], asyncio.get_running_loop().time
         is_paced = any(self._limiters[number].is_paced for number in self._held)
+        is_lent = any(reservation.lent for reservation in self._held.values())  # for a moment
         keeps_s = min(self._limiters[number].keeps_s for number in self._held)
         since = now()
         waited_s = self._waited_s + since - began
@@ -95,7 +96,7 @@ class Passage:
             await asyncio.wait((self._place,), timeout=min(keeps_s / 2, SLOT_S))
             if self._place.done():
                 return True
-            patience_s = SLOT_S if limiter.is_held_up else PACE_S
+            patience_s = SLOT_S if limiter.is_held_up or is_lent else PACE_S
             if not is_paced:  # what is kept of a rate is lost to all others
                 patience_s = min(max(patience_s, waited_s / SHARE), MOST_S)
             if now() - since >= patience_s:

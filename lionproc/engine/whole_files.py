@@ -7,9 +7,11 @@ looked up of their folder and its flush, and a file system joins flushes that co
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from lionproc.engine.blocking_work import Threads
@@ -24,6 +26,8 @@ from lionproc.engine.whole_file import (
 
 __all__ = ["replace_all"]
 
+MOST_OPEN = 32  # files at the same time: a process may have 256 in all, as on macOS
+_TOO_MANY = {errno.EMFILE, errno.ENFILE}
 AT_ONCE = 8  # flushes at the same time; more threads cost more than the disk has of them
 
 
@@ -39,29 +43,41 @@ def replace_all(folder: Path, contents: Mapping[str, bytes]) -> dict[str, OSErro
         the disk.
     """
     errors: dict[str, OSError] = {}
+    try:
+        real = refuse_planted_link(folder)
+        make_folders(real)
+        with OpenFolder(real) as opened:
+            names = iter(contents)
+            while part := list(islice(names, MOST_OPEN)):
+                errors |= _replaced(opened, {name: contents[name] for name in part})
+            for name in [name for name, error in errors.items() if error.errno in _TOO_MANY]:
+                del errors[name]
+                errors |= _replaced(opened, {name: contents[name]})
+    except OSError as error:
+        return {**dict.fromkeys(contents, error), **errors}
+    sync_folder(real)
+    return errors
+
+
+def _replaced(folder: OpenFolder, contents: Mapping[str, bytes]) -> dict[str, OSError]:
+    """Write some of them, all of which are open at once. Returns those that could not be written."""
+    errors: dict[str, OSError] = {}
     with contextlib.ExitStack() as held:
-        try:
-            real = refuse_planted_link(folder)
-            make_folders(real)
-            opened = held.enter_context(OpenFolder(real))
-        except OSError as error:
-            return dict.fromkeys(contents, error)
         files: list[NewFile] = []
         for name, content in contents.items():
             with _noted(errors, name):
-                old = opened.found(name)
-                if old is None or (stat.S_ISREG(old.st_mode) and _may_write(real, name)):
-                    files.append(held.enter_context(NewFile(opened, name, old, PRIVATE_FILE)))
+                old = folder.found(name)
+                if old is None or (stat.S_ISREG(old.st_mode) and _may_write(folder.path, name)):
+                    files.append(held.enter_context(NewFile(folder, name, old, PRIVATE_FILE)))
                     files[-1].write(content)
                 else:  # a link to follow, or what must not be replaced
-                    with replace_whole(folder / name, private=True) as path:
+                    with replace_whole(Path(folder.path, name), private=True) as path:
                         path.write_bytes(content)
         _flush(files, errors)
         for file in files:
             if file.name not in errors:
                 with _noted(errors, file.name):
                     file.take_its_place()
-    sync_folder(real)
     return errors
 
 
@@ -73,7 +89,7 @@ def _noted(errors: dict[str, OSError], name: str) -> Iterator[None]:
         errors[name] = error
 
 
-def _may_write(folder: Path, name: str) -> bool:
+def _may_write(folder: str, name: str) -> bool:
     return os.access(f"{folder}{os.sep}{name}", os.W_OK)  # a Path takes longer than the call
 
 

@@ -435,31 +435,60 @@ def test_a_pool_sends_where_there_is_room_while_the_budget_of_another_one_has_no
     assert 60 <= worst(times) <= 606
 
 
-def test_what_was_to_be_said_is_said_again_where_the_one_who_said_it_was_cancelled():
+def test_what_is_said_is_heard_once_also_where_who_asks_gives_up_the_wait():
     async def main():
-        cluster, asks = Cluster(600, 1), []
+        cluster, heard = Cluster(600, 1), []
         (limiter,) = cluster.limiters
 
         async def office(ask):
-            asks.append(ask)
+            heard.append(ask)
             return await cluster.office(ask)
 
         limiter.borrow(office, own=True)
         reservation = await limiter.reserve(ONE)
         limiter.settle(reservation, Tokens(500, 0))
+        limiter.cancel(await limiter.reserve(ONE))
         cluster.way_s = 1.0
-        await asyncio.sleep(0.1)
-        limiter.borrowing.lender.refused(5)  # asks at once
-        await asyncio.sleep(0.5)
-        first = asks[-1]
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        await asyncio.sleep(0)
-        await limiter.reserve(ONE)
-        return first, asks[asks.index(first) + 1]
+        await asyncio.sleep(0.3)  # the lease is over
+        for wait_s in (0.5, 1.5):
+            waits = asyncio.create_task(limiter.reserve(ONE))
+            await asyncio.sleep(wait_s)  # it is on its way there, or back
+            waits.cancel()
+        limiter.settle(await limiter.reserve(ONE), ONE)
+        await asyncio.sleep(9)
+        used = sum(sum(amounts[1] for _, amounts in ask.used) for ask in heard)
+        corrected = [sum(amounts) for ask in heard for _, amounts in ask.corrections]
+        return used, corrected, limiter.in_flight
 
-    first, again = run_virtual(main())
-    assert first.used
-    assert first.corrections
-    assert (len(again.used), len(again.corrections)) == (len(first.used), len(first.corrections))
-    assert (again.hold_s, again.lease) == (first.hold_s, first.lease)
+    used, corrected, in_flight = run_virtual(main())
+    assert used == 3
+    assert len([each for each in corrected if each > 0]) == 1
+    assert len([each for each in corrected if each < 0]) == 1
+    assert in_flight == 0
+
+
+def test_what_may_have_been_heard_and_was_not_answered_gives_nothing_back_twice():
+    async def main():
+        cluster, heard = Cluster(600, 1), []
+        (limiter,) = cluster.limiters
+        is_silent = False
+
+        async def office(ask):
+            heard.append(ask)
+            if is_silent:
+                raise ConnectionError
+            return await cluster.office(ask)
+
+        limiter.borrow(office, own=True)
+        limiter.settle(await limiter.reserve(ONE), Tokens(500, 0))
+        limiter.cancel(await limiter.reserve(ONE))
+        is_silent = True
+        await asyncio.sleep(2)
+        is_silent = False
+        limiter.settle(await limiter.reserve(ONE), ONE)
+        await asyncio.sleep(9)
+        return [sum(amounts) for ask in heard for _, amounts in ask.corrections]
+
+    corrected = run_virtual(main())
+    assert len([each for each in corrected if each > 0]) >= 2
+    assert len([each for each in corrected if each < 0]) == 1

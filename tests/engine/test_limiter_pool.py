@@ -236,3 +236,87 @@ def test_whoever_is_cancelled_just_when_its_turn_has_come_takes_no_slot_along():
         assert await pool.reserve(ONE)
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize("limits", [(None, 4), (60, 100)], ids=["slots", "a rate"])
+@pytest.mark.parametrize("in_chain", [False, True])
+def test_a_pool_gets_its_turn_beside_others_that_use_its_members_all_the_time(limits, in_chain):
+    async def main():
+        loop = asyncio.get_running_loop()
+        members = [limiter(limits[0], concurrency=limits[1]) for _ in range(2)]
+        pool, chain = LimiterPool(members), LimiterChain(Limits(adapt=False))
+        waits = []
+
+        async def through():
+            while True:
+                began = loop.time()
+                reservation = await (chain.reserve(ONE, pool) if in_chain else pool.reserve(ONE))
+                waits.append(loop.time() - began)
+                await asyncio.sleep(0.5)
+                (chain if in_chain else pool).settle(reservation, ONE)
+
+        async def directly(member):
+            while True:
+                reservation = await member.reserve(ONE)
+                await asyncio.sleep(0.5)
+                member.settle(reservation, ONE)
+
+        tasks = [asyncio.create_task(directly(member)) for member in members for _ in range(8)]
+        tasks.append(asyncio.create_task(through()))
+        await asyncio.sleep(600)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert len(waits) > 30
+        assert max(waits) < 30
+
+    run_virtual(main())
+
+
+def test_a_pool_is_due_only_where_one_of_its_members_is():
+    async def main():
+        members = [limiter(60), limiter(60)]
+        pool = LimiterPool(members)
+        assert pool.is_due(ONE)
+        for _ in range(2):
+            pool.settle(await pool.reserve(ONE), ONE)
+        assert not pool.is_due(ONE)  # each has its next one in a second
+        waits = [asyncio.create_task(member.reserve(ONE)) for member in members]
+        await asyncio.sleep(0.999)
+        assert not pool.is_due(ONE)  # others are before it
+        for member, task in zip(members, waits, strict=True):
+            member.settle(await task, ONE)
+        await asyncio.sleep(1.1)
+        assert pool.is_due(ONE)
+
+    run_virtual(main())
+
+
+def test_one_that_no_request_fits_holds_up_none_that_the_others_take():
+    async def main():
+        pool = LimiterPool([limiter(tokens=100), limiter(tokens=60_000)])
+        large = Tokens(3000, 0)
+        ways = [(await pool.reserve(large)).way for _ in range(3)]
+        assert ways == [1, 1, 1]
+        with pytest.raises(CallError, match="can ever admit"):
+            await pool.reserve(Tokens(70_000, 0))
+        assert pool.members[0].in_flight == 0
+
+    run_virtual(main())
+
+
+def test_a_place_at_one_that_is_left_out_meanwhile_is_given_up():
+    async def main():
+        pool = LimiterPool([limiter(concurrency=1), limiter(concurrency=1)])
+        first, second = await pool.reserve(ONE), await pool.reserve(ONE)
+        waits = asyncio.create_task(pool.reserve(ONE))
+        await asyncio.sleep(1)
+        pool.another_takes(first, CallError(Kind.ACCESS, "Refused."), 1)  # for 30 seconds
+        pool.failed(first)
+        await asyncio.sleep(1)
+        assert [each.in_flight for each in pool.members] == [0, 1]
+        assert not waits.done()
+        pool.settle(second, ONE)
+        assert (await waits).way == second.way
+
+    run_virtual(main())

@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -240,6 +241,15 @@ def test_a_folder_that_may_be_written_and_not_listed_takes_a_file(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(folder / "out")], cwd=ROOT, check=True)
     folder.chmod(0o700)
     assert [each.name for each in folder.iterdir()] == ["out"]
+
+
+def test_a_folder_that_is_removed_while_a_file_is_written_is_said_to_be(tmp_path):
+    def put_while_it_is_removed():
+        with replace_whole(tmp_path / "folder" / "out"):
+            shutil.rmtree(tmp_path / "folder")
+
+    with pytest.raises(FileNotFoundError, match="removed while it was written"):
+        put_while_it_is_removed()
 
 
 def test_a_file_is_saved_where_the_working_folder_is_gone(tmp_path, monkeypatch):

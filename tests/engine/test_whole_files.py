@@ -2,11 +2,16 @@
 
 import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from lionproc.engine import new_file, whole_files
 from lionproc.engine.whole_files import replace_all
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_new_ones_are_for_their_owner_alone_and_old_ones_keep_their_rights(tmp_path):
@@ -68,3 +73,17 @@ def test_all_are_flushed_before_any_has_its_name_and_the_folder_last(tmp_path, m
 def test_a_folder_that_cannot_be_made_is_the_error_of_all(tmp_path):
     (tmp_path / "file").touch()
     assert replace_all(tmp_path / "file" / "x", {"a": b"", "b": b""}).keys() == {"a", "b"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such limit")
+def test_many_are_written_by_a_process_that_may_open_few(tmp_path):
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from lionproc.engine.whole_files import replace_all\n"
+        "for most in (60, len([*Path('/dev/fd').iterdir()]) + 12):\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))\n"
+        "    assert replace_all(Path(sys.argv[1]), dict.fromkeys(map(str, range(300)), b'x')) == {}"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True)
+    assert {each.read_bytes() for each in tmp_path.iterdir()} == {b"x"}
+    assert len(list(tmp_path.iterdir())) == 300
