@@ -16,7 +16,7 @@ from lionproc.engine.kept_process import NotStartedError
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.checked_apart import CheckedApart, refuse_again
 from lionproc.model.choice_levels import levels_of_choices
-from lionproc.model.exact_numbers import may_be_inexact
+from lionproc.model.exact_numbers import LONGEST_FLOAT, most_long_numbers
 from lionproc.model.nothing_said import NothingSaid, optional_names
 from lionproc.model.pattern_work import MOST_BACKTRACKS, room_of
 from lionproc.model.plain_schema import is_plain
@@ -47,6 +47,9 @@ MOST_LEVELS_IN_ALL: Final = 400
 # what is wrong is told; of what is plain none takes more than 0.3 us for a character. So that is a second
 # and a half.
 MOST_GONE_OVER: Final = 5_000_000
+MOST_COMPARED: Final = (
+    10_000  # numbers of many digits with something: 20 to 70 us each, as measured
+)
 LONG: Final = 100_000  # characters
 MOST_TOLD: Final = 10_000_000  # characters of the objects that faults are told with
 TOO_MANY: Final = "what is wrong cannot be told, for it may be too much; give less"
@@ -128,9 +131,10 @@ class SchemaCheck:
             raise WrongError([((), f"not valid JSON{where}")]) from None
         if "\\u" in text and not is_whole(json.dumps(value, ensure_ascii=False)):
             raise WrongError([((), HALF)])
-        if may_be_inexact(text) and _has_infinity(value):  # compared with each other one by one
+        long_numbers = most_long_numbers(text)
+        if long_numbers and _has_infinity(value):  # which are compared with each other, one by one
             raise WrongError([((), VAST)])
-        faults = self._faults(text, value)
+        faults = self._faults(text, value, long_numbers)
         if faults is None:
             if self._optional and isinstance(value, dict) and value:
                 self._look_for_names(value)
@@ -149,14 +153,15 @@ class SchemaCheck:
         if self._optional.isdisjoint(value):
             raise says_nothing(self._optional)
 
-    def _faults(self, text: str, value: object) -> list[Fault] | None:
+    def _faults(self, text: str, value: object, long_numbers: int) -> list[Fault] | None:
         """What is wrong, if anything is; see `trial_server.faults_in`."""
         is_shallow = self._is_shallow and not self._is_deep(text, value)
-        if not (self._is_plain and is_shallow and self._is_short(text)):
+        size = len(text) + LONGEST_FLOAT * long_numbers  # as it is held there
+        if not (self._is_plain and is_shallow and self._is_short(len(text), long_numbers)):
             try:
                 if self._apart.is_valid(text):
                     return None
-                how = self._how_to_tell(text, value)
+                how = self._how_to_tell(text, value, size)
                 return [] if how is None else self._apart.faults(text, of_all=how)
             except NotStartedError as error:
                 if not is_shallow:
@@ -169,7 +174,7 @@ class SchemaCheck:
                 refuse_again()
         if self._here.is_valid(value):
             return None
-        how = self._how_to_tell(text, value)
+        how = self._how_to_tell(text, value, size)
         return [] if how is None else faults_in(self._here, value, of_all=how)
 
     def _is_deep(self, text: str, value: object) -> bool:
@@ -178,17 +183,19 @@ class SchemaCheck:
             return False
         return is_deeper(value, self._deepest)
 
-    def _is_short(self, text: str) -> bool:
-        return self._rounds * self.trials.of_one_value * len(text) <= MOST_GONE_OVER
+    def _is_short(self, size: int, long_numbers: int) -> bool:
+        parts = self._rounds * self.trials.of_one_value
+        compared = long_numbers * (parts + self.trials.choices) if long_numbers else 0
+        return parts * size <= MOST_GONE_OVER and compared <= MOST_COMPARED
 
-    def _how_to_tell(self, text: str, value: object) -> bool | None:
+    def _how_to_tell(self, text: str, value: object, size: int) -> bool | None:
         """Whether all faults are told; of a long answer the first alone, for all are found at once.
 
         Each is told with the whole object that it is in. None where that would fill the memory.
         """
         faults = self._wants + (text.count(":") if self._names else 0)
         all_of_them = self._can_be_told(value)
-        if all_of_them and len(text) <= LONG and len(text) * faults <= MOST_TOLD:
+        if all_of_them and size <= LONG and size * faults <= MOST_TOLD:
             return True
         return None if self._choices and not all_of_them else False
 

@@ -16,6 +16,7 @@ from typing import Any
 from lionproc.model.addressed import LONGEST_ADDRESS, MOST_ADDRESSED, addressed, is_email, is_url
 from lionproc.model.applied import Applied, Tried
 from lionproc.model.choice_levels import levels_of_choices, levels_of_unevaluated
+from lionproc.model.exact_numbers import LONGEST_FLOAT, most_long_numbers
 from lionproc.model.particular import check_differing, check_particular, differing_in
 from lionproc.model.pattern_work import USUAL_ROUNDS, RunPattern, steps_of
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of
@@ -144,7 +145,7 @@ class Trials:
         left = MOST_BYTES
         for outer, tried, way in self._walk(value):
             faults = tried.faults + tried.keyed * (len(outer) if isinstance(outer, dict) else 0)
-            held = len(outer) if isinstance(outer, str) else len(json.dumps(outer))
+            held = len(outer) if isinstance(outer, str) else _held(outer)
             left -= faults * (_FAULT_BYTES + _WAY_BYTES * way + _HELD_BYTES * held)
             left -= _HELD_BYTES * tried.told
             if left < 0:
@@ -355,6 +356,12 @@ class Trials:
         items += _list(part.get("items"))
         made.items.update(self._number(inner) for inner in items if isinstance(inner, Mapping))
         return made
+
+
+def _held(value: object) -> int:
+    """Characters of a value as the checker has it, in which no number has an exponent."""
+    written = json.dumps(value)
+    return len(written) + LONGEST_FLOAT * most_long_numbers(written)
 
 
 def _read_slowly(value: object, tried: Tried) -> int:

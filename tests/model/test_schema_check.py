@@ -1,5 +1,6 @@
 """JSON Schemas that are not plain are compiled, and answers held against them, in a process of its own."""
 
+import contextlib
 import json
 import os
 import resource
@@ -21,6 +22,7 @@ from lionproc.model import checked_apart, schema_check, trial_process
 from lionproc.model.answer import Answer
 from lionproc.model.plain_schema import is_plain
 from lionproc.model.schema_ways import levels_for_one_value, levels_of
+from lionproc.model.trials import Trials
 
 ROOT = Path(lp.__file__).parents[1]
 
@@ -572,3 +574,53 @@ def test_the_command_refuses_a_schema_that_fills_the_stack(tmp_path):
     )
     assert made.returncode > 0
     assert "nested too deeply" in made.stderr
+
+
+@pytest.mark.parametrize("number", ["1e-310", "5e-324", "1e308", "0." + "0" * 300 + "1"])
+@pytest.mark.parametrize(
+    "items",
+    [
+        {"enum": [n / 2 for n in range(20)]},
+        {"const": 3},
+        {"type": "number", "minimum": -1, "maximum": 1},
+        {"type": "integer"},
+    ],
+    ids=["an enum", "a constant", "bounds", "whole numbers"],
+)
+def test_many_numbers_of_many_digits_are_compared_in_a_process_of_their_own(number, items):
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": items}}}
+    told = []
+    for count, is_apart in ((10, False), (12_000, True)):
+        try:
+            told.append(read(schema, f'{{"a": [{", ".join([number] * count)}]}}'))
+        except CallError as error:
+            told.append(str(error)[:50])
+        assert has_begun() == is_apart
+    assert isinstance(told[0], str) == isinstance(told[1], str)
+    trial_process.PROCESS.stop()
+    with contextlib.suppress(CallError):
+        read(schema, {"a": [0.3, 1 / 7, 7] * 3000})
+    assert not has_begun()
+
+
+def test_of_an_answer_with_many_such_numbers_the_first_fault_alone_is_told():
+    names = [f"f{number}" for number in range(45)]
+    schema = {
+        "type": "object",
+        "properties": {
+            "a": {"type": "array", "items": {"type": "number"}},
+            **dict.fromkeys(names, TEXT),
+        },
+        "required": ["a", *names],
+    }
+    for number, faults in (("0.125", 45), ("1e308", 1)):
+        with pytest.raises(CallError) as caught:
+            read(schema, f'{{"a": [{", ".join([number] * 8000)}]}}')
+        assert str(caught.value).count("required property") == min(faults, 3)
+
+
+def test_numbers_with_an_exponent_count_as_what_they_are_written_out_as():
+    parts = [{"type": "object", "required": [f"f{number}"]} for number in range(100)]
+    trials = Trials({"anyOf": [{"type": "null"}, {"allOf": parts}]}, tagged=False)
+    assert trials.can_be_told({"a": [0.125] * 1000})
+    assert not trials.can_be_told({"a": [1e308] * 1000})
