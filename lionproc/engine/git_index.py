@@ -14,12 +14,13 @@ import os
 import re
 import stat
 import sys
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from lionproc.engine.regular_file import opened_regular
 
-__all__ = ["doubt_of", "repository_with", "tracks"]
+__all__ = ["doubt_of", "pattern_of", "repository_with", "tracks"]
 
 LONGEST_PATH = 2**16  # bytes
 LARGEST_INDEX = 2**31  # bytes of one that is looked through; 4 million files take 500 MB
@@ -42,13 +43,14 @@ def tracks(folder: Path, pattern: bytes) -> bool:
 
     Args:
         folder: Where `.git` would be.
-        pattern: A regular expression for the whole name, as it is seen from there. On macOS a
-            file has its name in any case.
+        pattern: A regular expression for the whole name, as it is seen from there; `pattern_of` for
+            what it is written with. Where a file has its name in any case (macOS, a disk of Windows
+            that is seen from WSL, some shares), it is looked for in any.
 
     Returns:
         Also where it is one, and nobody can tell: see `doubt_of`.
     """
-    if sys.platform == "darwin":
+    if _takes_any_case(folder):
         pattern = b"(?i:%b)" % pattern
     try:
         return _lists(folder, pattern)
@@ -66,9 +68,34 @@ def repository_with(file: Path) -> Path | None:
         Also one of which nobody can tell: see `doubt_of`.
     """
     for above in file.parents:
-        if tracks(above, re.escape(os.fsencode(file.relative_to(above)))):
+        if tracks(above, pattern_of(file.relative_to(above))):
             return above
     return None
+
+
+def pattern_of(path: str | os.PathLike[str]) -> bytes:
+    """A regular expression for a path, whatever form (and case) its letters beyond ASCII have.
+
+    Args:
+        path: As it is seen from a repository.
+    """
+    text = unicodedata.normalize("NFC", os.fspath(path))
+    return b"".join(
+        re.escape(each.encode()) if each.isascii() else _in_any_form(each) for each in text
+    )
+
+
+def _in_any_form(letter: str) -> bytes:
+    cases = {letter, letter.lower(), letter.upper(), letter.casefold()}
+    forms = {
+        os.fsencode(unicodedata.normalize(form, each)) for form in ("NFC", "NFD") for each in cases
+    }
+    return b"(?:%b)" % b"|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
+
+
+def _takes_any_case(folder: Path) -> bool:
+    """Whether names are found there in any case; git asks in this way, too (`core.ignoreCase`)."""
+    return sys.platform == "darwin" or os.path.lexists(folder / ".GIT")
 
 
 def doubt_of(repository: Path) -> str:

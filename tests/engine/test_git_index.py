@@ -1,9 +1,12 @@
 """A repository of which nobody can tell what it tracks counts as tracking all that lies in it."""
 
+import contextlib
 import os
 import shutil
 import struct
 import subprocess
+import sys
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +17,7 @@ from lionproc.engine import git_index
 from lionproc.engine.git_index import doubt_of, repository_with, tracks
 from lionproc.engine.journal import Journal
 from lionproc.engine.regular_file import opened_regular
+from lionproc.engine.trust import repository_of_records
 from lionproc.errors import ConfigurationError, JournalError, SaveError
 from lionproc.service.records import RecordError
 
@@ -152,16 +156,34 @@ def test_every_door_is_shut_and_says_how_to_go_on_where_nobody_can_tell_what_is_
     df.llm.to_csv(work / "link" / "a.csv")
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-def test_an_index_that_may_not_be_read_counts_as_tracking_all(work):
+@contextlib.contextmanager
+def nobody_special():
+    """As a user who is not root, whose the files in the working folder are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for file in (Path(".git"), Path(".git/index")):
+        os.chown(file, 12345, 12345)
+    above = [each for each in Path.cwd().parents if not each.stat().st_mode & 0o001]
+    for each in above:
+        each.chmod(each.stat().st_mode | 0o001)
+    os.seteuid(12345)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("locked", [".git/index", ".git"])
+def test_an_index_that_may_not_be_read_counts_as_tracking_all(work, locked):
     put(head(2) + entry(b"a") + HASH)
-    for locked in (Path(".git/index"), Path(".git")):
-        locked.chmod(0)
+    with nobody_special():
+        Path(locked).chmod(0)
         try:
             assert repository_with(work / "answers.csv") == work
             assert "Permission denied" in doubt_of(work)
         finally:
-            locked.chmod(0o700)
+            Path(locked).chmod(0o700)
 
 
 def test_names_at_more_places_than_are_looked_at_count_as_tracked(work, monkeypatch):
@@ -297,3 +319,40 @@ def test_nothing_stays_open_of_a_folder_in_the_place_of_a_file(tmp_path):
     again = opened()
     os.close(again)
     assert again == first
+
+
+@with_git
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are found in any case there")
+@pytest.mark.parametrize("version", ["2", "4"])
+@pytest.mark.parametrize("where", ["macOS", "a disk of Windows"])
+def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch, version, where):
+    shutil.rmtree(".git")
+    for name in ("ANSWERS.sqlite", "SVC/req_1a.json", "ÉTÉ.csv"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"-")
+    git("init", "-q", ".")
+    git("add", "-f", ".")
+    git("update-index", "--index-version", version)
+    assert repository_with(work / "Answers.sqlite") is None
+    assert repository_of_records(work / "svc") is None
+    if where == "macOS":
+        monkeypatch.setattr(sys, "platform", "darwin")
+    else:
+        Path(".GIT").symlink_to(".git")  # as it is found there too
+    assert repository_with(work / "Answers.sqlite") == work
+    assert repository_of_records(work / "svc") == work
+    assert repository_with(work / "été.csv") == work
+    assert repository_with(work / "ete.csv") is None
+
+
+@with_git
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_the_same_in_each_of_its_forms(work, form):
+    shutil.rmtree(".git")
+    name = unicodedata.normalize(form, "Ärger 한글 réponses.csv")
+    Path(name).write_bytes(b"-")
+    git("init", "-q", ".")
+    git("-c", "core.precomposeUnicode=false", "add", "-f", ".")
+    for asked in ("NFC", "NFD"):
+        assert repository_with(work / unicodedata.normalize(asked, name)) == work
+    assert repository_with(work / "Arger 한글 reponses.csv") is None

@@ -648,18 +648,6 @@ def planted(part):
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-@pytest.mark.parametrize("version", ["2", "4"])
-def test_on_macos_a_name_that_git_has_in_another_case_is_the_same(work, monkeypatch, version):
-    (work / "ANSWERS.sqlite").write_bytes(b"-")
-    git("init", "-q", ".")
-    git("add", "-f", "ANSWERS.sqlite")
-    git("update-index", "--index-version", version)
-    assert git_index.repository_with(work / "Answers.sqlite") is None
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert git_index.repository_with(work / "Answers.sqlite") == work
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.parametrize("is_there", [False, True])
 @pytest.mark.parametrize("part", [".journal.sqlite.0.intake", "journal.sqlite-wal"])
 def test_what_came_with_a_repository_beside_the_place_of_a_journal_is_not_used(
