@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import mmap
 import os
 import re
@@ -28,6 +29,8 @@ MOST_NAMES = 10_000_000  # that are put together of those before them
 MOST_BYTES = 2**34  # of those names
 MOST_LOOKS = 10_000_000  # at places where a name may stand
 MOST_EXTENSIONS = 20
+_HEAD, _BEFORE_HASH = 12, 40  # bytes
+_HAS_MORE = 0x4000  # a bit of the flags of a name: there are two more bytes of them
 _HASHES = (20, 32)  # bytes of SHA-1 and SHA-256
 _VERSIONS = (2, 3, 4)
 _LINK = b"gitdir: "  # how a file `.git` begins
@@ -225,9 +228,14 @@ def _has_name(index: mmap.mmap, pattern: re.Pattern[bytes]) -> bool:
 
 
 def _is_name(index: mmap.mmap, start: int, end: int) -> bool:
-    """Whether it is a whole name: before it is its length, and in between there may be flags."""
-    lengths = (int.from_bytes(index[start - back : start - back + 2]) & 0xFFF for back in (2, 4))
-    return min(end - start, 0xFFF) in lengths
+    """Whether it is a whole name: of an entry that begins where one can, and says how long its name is."""
+    for size, more in itertools.product(_HASHES, (0, 2)):
+        entry = start - (_BEFORE_HASH + size + 2 + more)
+        if entry >= _HEAD and (entry - _HEAD) % 8 == 0:
+            flags = int.from_bytes(index[start - 2 - more : start - more])
+            if flags & 0xFFF == min(end - start, 0xFFF) and bool(flags & _HAS_MORE) == bool(more):
+                return True
+    return False
 
 
 def _has_cut_name(index: mmap.mmap, pattern: re.Pattern[bytes]) -> bool:

@@ -17,7 +17,7 @@ from lionproc.engine import git_index
 from lionproc.engine.git_index import doubt_of, repository_with, tracks
 from lionproc.engine.journal import Journal
 from lionproc.engine.regular_file import opened_regular
-from lionproc.engine.trust import repository_of_records
+from lionproc.engine.trust import repository_of_parts, repository_of_records
 from lionproc.errors import ConfigurationError, JournalError, SaveError
 from lionproc.service.records import RecordError
 
@@ -164,9 +164,9 @@ def nobody_special():
         return
     for file in (Path(".git"), Path(".git/index")):
         os.chown(file, 12345, 12345)
-    above = [each for each in Path.cwd().parents if not each.stat().st_mode & 0o001]
+    above = [each for each in Path.cwd().parents if each.stat().st_mode & 0o011 != 0o011]
     for each in above:
-        each.chmod(each.stat().st_mode | 0o001)
+        each.chmod(each.stat().st_mode | 0o011)
     os.seteuid(12345)
     try:
         yield
@@ -356,3 +356,22 @@ def test_a_name_is_the_same_in_each_of_its_forms(work, form):
     for asked in ("NFC", "NFD"):
         assert repository_with(work / unicodedata.normalize(asked, name)) == work
     assert repository_with(work / "Arger 한글 reponses.csv") is None
+
+
+@with_git
+@pytest.mark.parametrize("tracked", ["2020-answered", "v1.0-answered", "a0`answered", "x/answered"])
+def test_a_folder_whose_name_ends_that_of_a_tracked_one_is_not_tracked(work, tracked):
+    shutil.rmtree(".git")
+    git("init", "-q", ".")
+    for number in range(64):
+        part = Path(tracked, f"part-{number:05}-{number:08x}-0123abcd.parquet")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(b"-")
+    git("add", "-f", ".")
+    assert repository_of_parts(work / "answered") is None
+    assert repository_of_parts(work / tracked) == work
+    git("add", "-f", "-N", ".")
+    Path("answered").mkdir()
+    Path("answered/part-00000-00000000-0123abcd.parquet").write_bytes(b"")
+    git("add", "-f", "-N", "answered")  # an entry with more flags
+    assert repository_of_parts(work / "answered") == work
