@@ -59,6 +59,9 @@ _DRAFTS = frozenset(
 )
 
 
+_RECURSIVE = "$recursiveRef"
+
+
 def vet(schema: Mapping[str, Any]) -> None:
     """Refuse a schema that wants something fetched, or that unfolds beyond reason.
 
@@ -147,6 +150,11 @@ def _check_targets(schema: Mapping[str, Any], parts: Iterable[Mapping[str, Any]]
     references = References(schema)
     known = set(map(id, parts))
     for part in parts:
+        if part.get(_RECURSIVE, "#") != "#":  # its validator takes any for "#"
+            raise SchemaError(
+                f"The JSON Schema has {_RECURSIVE!r}: {str(part[_RECURSIVE])[:100]!r}, and that can be "
+                "'#' alone, the whole of it. Put the part under '$defs' and refer to it with '$ref'."
+            )
         for reference in map(part.get, FOLLOWED):
             if isinstance(reference, str):
                 target = references.target(reference)

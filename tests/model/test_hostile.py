@@ -928,3 +928,15 @@ def test_long_data_that_many_parts_refer_to_counts_as_often(part):
     vet(asked(20))
     with pytest.raises(SchemaError, match="long lists of names and values count as several"):
         vet(asked(300))
+
+
+@pytest.mark.parametrize("draft", ["2019-09", "2020-12"])
+def test_a_recursive_reference_to_a_part_is_refused_as_its_validator_takes_it_for_the_whole(draft):
+    schema = {
+        "$schema": f"https://json-schema.org/draft/{draft}/schema",
+        "$defs": {"x": {}},
+        "type": "object",
+        "properties": {"b": {"allOf": [{"$recursiveRef": "#/$defs/x"}] * 12}},
+    }
+    with pytest.raises(SchemaError, match=r"'#' alone.*'\$ref'"):
+        Answer.of(schema)
