@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+import unicodedata
 from pathlib import Path
 
-from lionproc.engine.git_index import repository_with
+from lionproc.engine.git_index import doubt_of, repository_with
 from lionproc.engine.trusted import VARIABLE, is_trusted
 
 __all__ = ["refuse_planted_link"]
 
+_GITS = re.compile(r"\.git|git~[0-9]{1,9}")
 MOST_LINKS = 40  # in one path, as Linux has it
 
 
@@ -21,7 +24,8 @@ def refuse_planted_link(path: Path) -> Path:
     It would have its target replaced with the rights of whoever saves. Linux does not follow those
     in /tmp either, where fs.protected_symlinks is on, but a link that is resolved step by step never
     asks it. Elsewhere one may lead to where whoever made it can write anyway. A link that came with
-    a git repository, in the place of the target or of a folder on the way, may not lead out of it.
+    a git repository, in the place of the target or of a folder on the way, may not lead out of it, into
+    what is git's, or to a file of another kind.
 
     Args:
         path: The target.
@@ -54,7 +58,7 @@ def refuse_planted_link(path: Path) -> Path:
         if seen > MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         leads_to = os.path.join(around, leads_to)  # noqa: PTH118
-        _refuse(Path(real), found, folder, leads_to)
+        _refuse(Path(real), found, folder, leads_to, is_last=not rest)
         rest, real = [*rest, *_steps(leads_to)], "/"
     return Path(real)
 
@@ -68,10 +72,12 @@ def _steps(path: str) -> list[str]:
     return [step for step in reversed(path.split("/")) if step not in {"", "."}]
 
 
-def _refuse(link: Path, found: os.stat_result, around: os.stat_result, leads_to: str) -> None:
+def _refuse(
+    link: Path, found: os.stat_result, around: os.stat_result, leads_to: str, *, is_last: bool
+) -> None:
     repository = repository_with(link)
     if repository is not None:
-        _refuse_way_out(link, repository, leads_to)
+        _refuse_way_out(link, repository, leads_to, is_last=is_last)
     if _is_planted(found, around, leads_to):
         raise OSError(
             errno.EPERM,
@@ -109,13 +115,34 @@ def _groups_of(user: int) -> list[int]:
         return []
 
 
-def _refuse_way_out(path: Path, repository: Path, leads_to: str) -> None:
-    """Refuse a link of a repository that leads out of it, or into what git has of its own."""
+def _refuse_way_out(link: Path, repository: Path, leads_to: str, *, is_last: bool) -> None:
+    """Refuse a link of a repository that leads where whoever made that could not have put a file.
+
+    That is out of it, into what git has of its own, there or in a repository within (git runs programs
+    that are named there), or to a file of another kind that is none of the repository (Python runs what
+    is in a `.pth` of its folders).
+    """
     real, root = Path(os.path.realpath(leads_to)), Path(os.path.realpath(repository))
-    if real.is_relative_to(root / ".git") or not (real.is_relative_to(root) or is_trusted(real)):
+    is_inside = real.is_relative_to(root)
+    is_gits = any(map(_is_gits, real.relative_to(root).parts if is_inside else real.parts))
+    is_fine = is_inside and (not is_last or real.is_dir() or _is_alike(link, real))
+    if is_gits or not (is_fine or is_trusted(real)):
         raise OSError(
             errno.EPERM,
-            f"{str(path)!r} is a link to {str(real)!r} that is part of the git repository "
-            f"{str(repository)!r}, so a stranger may have chosen what is replaced. Save to that path "
-            f"itself if it is meant, or say {VARIABLE}={real}",
+            f"{str(link)!r} is a link to {str(real)!r} that is part of the git repository "
+            f"{str(repository)!r}{doubt_of(repository)}, so a stranger may have chosen what is "
+            f"replaced. Save to that path itself if it is meant, or say {VARIABLE}={real}",
         )
+
+
+def _is_alike(link: Path, real: Path) -> bool:
+    """Whether a link leads to a file with its own ending, or to one that the repository has, too."""
+    ending, repository = link.suffix.casefold(), repository_with(real)
+    is_tracked = repository is not None and not doubt_of(repository)
+    return is_tracked or (ending != "" and ending == real.suffix.casefold())
+
+
+def _is_gits(step: str) -> bool:
+    """Whether a file system may take a name for `.git`: in any case, with what it leaves out (HFS+, NTFS)."""
+    seen = "".join(each for each in unicodedata.normalize("NFKC", step) if each.isprintable())
+    return _GITS.fullmatch(seen.partition(":")[0].rstrip(" .").casefold()) is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -47,6 +47,8 @@ _MANY_DIGITS, _EXPONENT = b"0" * 16, b"0e"
 _VERY_MANY_DIGITS = b"0" * 32  # which no float of usual size is written with
 LONGEST_FLOAT = 309  # digits before the point, where it is written without an exponent
 _MOST = 100_000  # numbers of that kind: no answer has more values, see `effort.py`
+_KEPT = 15  # digits that a float has surely (DBL_DIG)
+_ALL_DIGITS = Context(prec=1000)
 _SURELY_EXACT = 16  # characters of a number without an exponent
 _LONGEST = 1000  # characters of a number that is looked at; no column holds a longer one
 _MOST_DIGITS = 20  # of a whole number: 64 bits have no more
@@ -198,9 +200,21 @@ def most_long_numbers(text: str) -> int:
 
 
 def _is(number: float, written: str) -> bool:
+    """Whether every reader makes the number that is written of a float.
+
+    So it is up to 15 digits, of which a float keeps each, and as a whole number below 2**53.
+    """
     if len(written) <= _SURELY_EXACT and "e" not in written.lower():
         return True
-    return _are_equal(written, repr(number))
+    if len(written) > _LONGEST or not -(2.0**53) < number < 2.0**53:
+        return False
+    try:
+        exact = Decimal(written)
+    except InvalidOperation:  # an exponent that nothing holds
+        return False
+    return len(exact.normalize(_ALL_DIGITS).as_tuple().digits) <= _KEPT and exact == Decimal(
+        repr(number)
+    )
 
 
 def _are_equal(written: str, other: str) -> bool:
@@ -228,8 +242,10 @@ def _exact(shape: Shape | None, value: Any) -> Any:
 
 def _whole(value: _Rounded) -> float | int | str:
     """The whole number that was written; what is none is left as text, which is none either."""
+    if len(value.written) > _LONGEST:
+        return value.written
     try:
-        written = Decimal(value.written[:_LONGEST])
+        written = Decimal(value.written)
         if written.adjusted() < _MOST_DIGITS and written == written.to_integral_value():
             return int(written)
     except InvalidOperation:

@@ -808,6 +808,51 @@ def test_a_link_of_a_repository_leads_no_save_out_of_it(tmp_path, server, model,
     assert list(home.glob("**/*.parquet"))
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.parametrize(
+    ("link", "leads_to"),
+    [
+        ("out.csv", "sub/.git"),  # git runs programs that are named there
+        ("out.csv", "sub/.GIT/config"),
+        ("out.csv", "sub/GIT~1"),
+        ("out.csv", "sub/.g\u200cit"),
+        ("folder", "sub/.git"),
+        ("out.csv", ".venv/lib/theirs.pth"),  # Python runs what is in it
+        ("out.csv", ".envrc"),
+        ("out", "Makefile"),
+    ],
+)
+def test_a_link_of_a_repository_leads_no_save_to_what_is_run(tmp_path, monkeypatch, link, leads_to):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("sub", ".venv/lib"):
+        Path(folder).mkdir(parents=True)
+    Path(link).symlink_to(leads_to)
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    subprocess.run(["git", "add", link], check=True)
+    path = Path(link, "config") if link == "folder" else Path(link)
+    with pytest.raises(SaveError, match=r"is a link to .* part of the git repository"):
+        pd.DataFrame({"text": ["of mine"]}).llm.to_csv(path)
+    assert not os.path.lexists(leads_to)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_link_of_a_repository_leads_to_files_of_its_kind_and_of_the_repository(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for link, leads_to in (("latest.csv", "runs/1.CSV"), ("old", "data"), ("notebooks", "book.d")):
+        Path(link).symlink_to(leads_to)
+    Path("runs").mkdir()
+    Path("book.d").mkdir()
+    Path("data").write_text("before")
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    subprocess.run(["git", "add", "."], check=True)
+    df = pd.DataFrame({"text": ["of mine"]})
+    for path in ("latest.csv", "old", "notebooks/a.csv", "notebooks/b"):
+        df.llm.to_csv(path)
+        assert "of mine" in Path(os.path.realpath(path)).read_text()
+
+
 def test_parts_that_somebody_moves_away_while_a_run_goes_on_are_there_at_its_end(
     tmp_path, server, model
 ):

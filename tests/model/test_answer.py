@@ -1075,3 +1075,26 @@ def test_keys_that_a_type_reads_as_one_lose_no_value_in_silence(schema, apart, a
         with pytest.raises(CallError, match="mean the same") as caught:
             answer.answered(wrapped.format(alike))
         assert caught.value.kind is Kind.WRONG_SHAPE
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        (Decimal, "900719925474099.2", Decimal("900719925474099.2")),
+        (Decimal, "145372520207773.12", Decimal("145372520207773.12")),
+        (Decimal, "1.5e3", Decimal(1500)),
+        (int, "238394286697358140.0", 238394286697358140),
+        (int, "2.97340706433e+18", 2973407064330000000),
+        ({"type": "integer"}, "2.97340706433e+18", 2973407064330000000),
+        (list[int], '{"answer": [9007199254740993.0, 1e15]}', [9007199254740993, 10**15]),
+    ],
+)
+def test_a_number_that_a_float_shows_alike_is_read_to_its_last_digit(schema, text, value):
+    read = Answer.of(schema).read(text)
+    assert str(read) == str(value)
+
+
+@pytest.mark.parametrize("schema", [int, {"type": "integer"}, Literal[0, 5]])
+@pytest.mark.parametrize("text", [f"5.{'0' * 1000}e3", f"0.{'0' * 1000}5e1003"])
+def test_a_number_that_is_too_long_to_be_read_is_none_and_no_part_of_it_either(schema, text):
+    assert refusal(Answer.of(schema), text)
