@@ -53,8 +53,6 @@ def tracks(folder: Path, pattern: bytes) -> bool:
     Returns:
         Also where it is one, and nobody can tell: see `doubt_of`.
     """
-    if _takes_any_case(folder):
-        pattern = b"(?i:%b)" % pattern
     try:
         return _lists(folder, pattern)
     except _UnknownError:
@@ -130,6 +128,8 @@ def _lists(folder: Path, pattern: bytes) -> bool:
         return False
     if owner not in {os.geteuid(), 0}:  # others may put one into /tmp
         return False
+    if _takes_any_case(folder):
+        pattern = b"(?i:%b)" % pattern
     try:
         led = _led_to(place)
         return led is not None and _holds(led / "index", pattern)

@@ -56,10 +56,10 @@ class Passage:
                 if self._place is None:
                     for limiter in self._limiters:
                         await limiter.until_due(self._tokens)
-                began = asyncio.get_running_loop().time()
+                began = Limiter.now()
                 if await self._take_all(began) and self._may_leave():
                     return [self._held[number] for number in range(len(self._limiters))]
-                self._waited_s += asyncio.get_running_loop().time() - began
+                self._waited_s += Limiter.now() - began
                 self._give_back()
         except BaseException:
             self._give_back()
@@ -86,7 +86,7 @@ class Passage:
     async def _comes_soon(self, began: float) -> bool:
         """Whether what it waits for comes soon; what it has is counted anew in time meanwhile."""
         assert self._place is not None  # noqa: S101  (it waits)
-        limiter, now = self._limiters[self._first], asyncio.get_running_loop().time
+        limiter, now = self._limiters[self._first], Limiter.now
         is_paced = any(self._limiters[number].is_paced for number in self._held)
         is_lent = any(reservation.lent for reservation in self._held.values())  # for a moment
         keeps_s = min(self._limiters[number].keeps_s for number in self._held)
@@ -106,7 +106,7 @@ class Passage:
 
     def _may_leave(self) -> bool:
         """Whether it leaves now, and is counted from now; else the last limiter is waited for again."""
-        now, end = asyncio.get_running_loop().time(), len(self._limiters) - 1
+        now, end = Limiter.now(), len(self._limiters) - 1
         last = self._held[end]
         if now - last.at > LATE_S and not self._limiters[end].takes_still(last):
             return False

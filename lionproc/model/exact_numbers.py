@@ -48,9 +48,9 @@ _VERY_MANY_DIGITS = b"0" * 32  # which no float of usual size is written with
 LONGEST_FLOAT = 309  # digits before the point, where it is written without an exponent
 _MOST = 100_000  # numbers of that kind: no answer has more values, see `effort.py`
 _KEPT = 15  # digits that a float has surely (DBL_DIG)
-_ALL_DIGITS = Context(prec=1000)
 _SURELY_EXACT = 16  # characters of a number without an exponent
 _LONGEST = 1000  # characters of a number that is looked at; no column holds a longer one
+_ALL_DIGITS = Context(prec=_LONGEST)
 _MOST_DIGITS = 20  # of a whole number: 64 bits have no more
 
 

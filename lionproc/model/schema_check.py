@@ -47,9 +47,7 @@ MOST_LEVELS_IN_ALL: Final = 400
 # what is wrong is told; of what is plain none takes more than 0.3 us for a character. So that is a second
 # and a half.
 MOST_GONE_OVER: Final = 5_000_000
-MOST_COMPARED: Final = (
-    10_000  # numbers of many digits with something: 20 to 70 us each, as measured
-)
+MOST_COMPARED: Final = 10_000  # numbers of many digits, with something: 20 to 70 us each
 LONG: Final = 100_000  # characters
 MOST_TOLD: Final = 10_000_000  # characters of the objects that faults are told with
 TOO_MANY: Final = "what is wrong cannot be told, for it may be too much; give less"

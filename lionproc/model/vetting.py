@@ -57,8 +57,6 @@ _DRAFTS = frozenset(
         *(f"json-schema.org/draft/{year}/schema" for year in ("2019-09", "2020-12")),
     )
 )
-
-
 _RECURSIVE = "$recursiveRef"
 
 
