@@ -71,6 +71,13 @@ class Borrowing:
         if reservation.lent and self.lender is not None:
             self.lender.correct(reservation.at, deltas)
 
+    def redate(self, reservation: Reservation, now: float) -> None:
+        """A request is sent only now: it counts from here, and not from when it had permission."""
+        if reservation.lent and self.lender is not None:
+            amounts = amounts_of(reservation.tokens)
+            self.lender.correct(now, amounts)
+            self.lender.give_back(reservation.at, amounts)
+
     def give_back(self, reservation: Reservation) -> None:
         """A request was not sent."""
         if reservation.lent and self.lender is not None:

@@ -466,6 +466,7 @@ class Limiter:
     def redate(self, reservation: Reservation) -> None:
         """It is sent only now, for it had to wait at another limiter: count it from here."""
         now, amounts = asyncio.get_running_loop().time(), amounts_of(reservation.tokens)
+        self.borrowing.redate(reservation, now)
         reservation.bucket = self.in_force.sent.redate(
             reservation.bucket, amounts, reservation.at, now
         )

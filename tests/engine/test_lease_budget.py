@@ -105,6 +105,28 @@ def test_who_borrows_again_from_a_budget_is_not_counted_twice_and_never_over_it(
     assert alone or sum(at <= times[0] + 60 for at in times) >= 550
 
 
+def test_what_is_lent_and_kept_for_a_moment_counts_from_when_it_is_sent():
+    async def main():
+        cluster = Cluster(60, 2)
+        keeps, other = cluster.limiters
+        loop = asyncio.get_running_loop()
+
+        async def send_late():
+            while loop.time() < 300:
+                reservation = await keeps.reserve(ONE)
+                await asyncio.sleep(0.45)  # at another limiter
+                keeps.redate(reservation)
+                cluster.times.append(loop.time())
+                keeps.settle(reservation, ONE)
+
+        await asyncio.gather(cluster.run(300, [other]), *(send_late() for _ in range(4)))
+        return cluster.times
+
+    times = run_virtual(main())
+    assert worst(times) <= 60
+    assert len(times) >= 250
+
+
 def test_a_limit_that_is_set_at_one_holds_for_all_and_at_once():
     async def main():
         cluster = Cluster(1200, 3)
