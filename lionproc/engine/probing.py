@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from typing import TYPE_CHECKING
 
 from lionproc.engine.retry import FATAL, Breaker
@@ -76,6 +77,11 @@ class Probing:
         """Somebody who is asked after this one has answered for the first time."""
         self._relief.set()
         self._probe_back.set()
+
+    def hope(self) -> None:
+        """What made it refuse all may be gone: the next request sees whether it is."""
+        if self._refuses_all:
+            self._breaker.opened_until = -math.inf
 
     def refused(self, event: Event, now: float) -> CallError | None:
         """While the breaker is open and somebody else answers: why this event is not sent here.

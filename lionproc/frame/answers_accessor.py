@@ -252,14 +252,16 @@ class AnswersAccessor(Verbs):
         """Write this frame as an Excel file in which no text is a formula, as `to_csv` does.
 
         Args:
-            path: The file, ending in .xlsx; replaced, whole or not at all.
+            path: The file, ending in .xlsx (or in .ods, for LibreOffice); replaced, whole or not
+                at all.
             **options: Those of `DataFrame.to_excel`.
 
         Returns:
             The path.
 
         Raises:
-            MissingDependencyError: openpyxl is not installed.
+            ConfigurationError: It has another ending than what is written.
+            MissingDependencyError: openpyxl (odfpy for .ods) is not installed.
             ColumnError: A text is longer than a cell of Excel holds.
             SaveError: It could not be written; an older file is untouched.
         """

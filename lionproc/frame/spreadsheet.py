@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import decimal
-import importlib.util
 import math
 import re
 from collections.abc import Callable
@@ -25,12 +24,13 @@ import pandas as pd
 import pyarrow as pa
 
 from lionproc.engine.paths import is_url, local_path, shown
-from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
+from lionproc.errors import ColumnError, ConfigurationError
 from lionproc.frame.cell import is_huge, printed, printed_whole
 from lionproc.frame.csv_quoting import quoting_of
 from lionproc.frame.dtypes import cells_of
 from lionproc.frame.formulas import NUMBER, NUMBERS, Splitting, number_of, sign_of
 from lionproc.frame.place import AnyPath, place_of, saving, saving_on
+from lionproc.frame.sheet_engine import ENGINES, choose_engine
 from lionproc.model.as_json import to_json
 
 __all__ = ["csv_cleaner", "csv_end_cleaner", "flat_cells", "harmless", "to_csv", "to_excel"]
@@ -50,16 +50,6 @@ _EXCEL_CELL = 32_767  # of UTF-16; writers cut off the rest in silence, or Excel
 _EXCEL_FIRST = dt.date(1900, 3, 1)  # days before it do not exist there, or are off by one
 _EXCEL_DIGITS = 15  # of a number; it puts zeros in place of the others
 _COMPRESSIONS = {"gz": "gzip", "bz2": "bz2", "zip": "zip", "xz": "xz", "zst": "zstd", "tar": "tar"}
-# What writes, and what it has to be told so that text stays text: xlsxwriter makes formulas of
-# `{=...}`, and links of addresses.
-_ENGINES: dict[str, dict[str, bool]] = {
-    "openpyxl": {},
-    "xlsxwriter": dict.fromkeys(
-        ("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False
-    ),
-    "odf": {},
-}
-_PACKAGES = {"odf": "odfpy"}  # where one is not called like its engine
 _Clean = Callable[[Any, Any], Any]
 
 
@@ -154,9 +144,10 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
 
     Args:
         frame: Any frame.
-        path: The file, ending in .xlsx, or its address; replaced, whole or not at all. Missing
-            folders are made.
-        **options: Those of `DataFrame.to_excel`. The engine is openpyxl unless it is named.
+        path: The file, ending in .xlsx (or in .ods, for LibreOffice), or its address; replaced,
+            whole or not at all. Missing folders are made.
+        **options: Those of `DataFrame.to_excel`. The engine is openpyxl, or odf for .ods, unless
+            it is named.
 
     Returns:
         The path.
@@ -166,31 +157,15 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
             installed.
         ColumnError: A text is longer than a cell of Excel holds.
         SaveError: It could not be written; an older file is untouched.
-        ConfigurationError: It is no path, or an engine of which it is not known that it leaves
-            text alone.
+        ConfigurationError: It is no path, has another ending than what the engine writes, or an
+            engine is named of which it is not known that it leaves text alone.
     """
-    _choose_engine(options)
+    choose_engine(path, options)
     storage = options.pop("storage_options", None)
     made = _defused(frame, options, _SHEETS[options["engine"]])
     with saving(path, storage) as file, file.open("wb") as sink:
         made.to_excel(sink, **options)
     return shown(path) if is_url(path) else local_path(path)
-
-
-def _choose_engine(options: dict[str, Any]) -> None:
-    """Name the engine, and have it take no text for anything else."""
-    engine = options["engine"] = options.get("engine") or "openpyxl"
-    if engine not in _ENGINES:
-        raise ConfigurationError(
-            f"engine is one of {', '.join(map(repr, _ENGINES))}, not {engine!r}: what others make "
-            "of text is not known."
-        )
-    if importlib.util.find_spec(engine) is None:
-        package = _PACKAGES.get(engine, engine)
-        raise MissingDependencyError(f"This file needs {package}. Run: pip install {package}")
-    if told := _ENGINES[engine]:
-        given = dict(options.get("engine_kwargs") or {})
-        options["engine_kwargs"] = {**given, "options": {**given.get("options", {}), **told}}
 
 
 def _compression(name: str) -> object:
@@ -395,4 +370,4 @@ def _time_for_excel(value: Any) -> object:
     return harmless(value.isoformat()) if is_text else value
 
 
-_SHEETS: dict[str, _Clean] = dict.fromkeys(_ENGINES, _fit_for_excel) | {"odf": _fit_for_odf}
+_SHEETS: dict[str, _Clean] = dict.fromkeys(ENGINES, _fit_for_excel) | {"odf": _fit_for_odf}

@@ -247,6 +247,7 @@ class Session:
     async def revive(self) -> None:
         """Begin anew after `close`, or if an error stopped the executor: the cause may be gone."""
         self._closed = False
+        self.sender.dispatcher.policy.hope()
         await self.restart()
 
     async def restart(self) -> None:

@@ -136,6 +136,26 @@ def test_a_file_of_open_document_can_be_read_whatever_line_ends_are_in_it(tmp_pa
     assert list(found["when"]) == [pd.Timestamp(2026, 1, 1)] * 4
 
 
+def test_a_file_is_what_its_ending_says_or_it_is_refused(tmp_path):
+    frame = pd.DataFrame({"a": ["x"]})
+    path = frame.llm.to_excel(tmp_path / "out.ODS", index=False)
+    assert zipfile.ZipFile(path).read("mimetype") == b"application/vnd.oasis.opendocument.spreadsheet"
+    for name, options in [
+        ("out.xls", {}),
+        ("out.xlsm", {}),
+        ("out.csv", {}),
+        ("out", {}),
+        ("memory://sheets/out.xlsb?x=.xlsx", {}),
+        ("out.ods", {"engine": "openpyxl"}),
+        ("out.xlsx", {"engine": "odf"}),
+    ]:
+        with pytest.raises(ConfigurationError, match=r"end its name in \.(xlsx|ods)"):
+            frame.llm.to_excel(name if "://" in name else tmp_path / name, **options)
+    assert [file.name for file in tmp_path.iterdir()] == ["out.ODS"]
+    made = frame.llm.to_excel("memory://sheets/out.xlsx", index=False)
+    assert list(pd.read_excel(made)["a"]) == ["x"]
+
+
 def test_an_engine_that_is_not_installed_is_named_with_the_line_that_installs_it(
     tmp_path, monkeypatch
 ):

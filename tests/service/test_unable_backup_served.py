@@ -95,3 +95,14 @@ async def test_a_batch_ends_early_where_no_model_answers(first, second, model):
     (again,) = await made.resume()
     assert (again["status"], again["failed"]) == ("success", 0)
     await made.close()
+
+
+async def test_after_resume_a_further_model_that_refused_the_key_is_asked_at_once(
+    first, second, model
+):
+    first.configure(faults=only({"t0", "t5"}, "content_filter"))
+    async with lp.ProcessingService("s", "s", None, None, model=model, prompt="Say {data}") as made:
+        came = await asyncio.gather(*(made.process_data(item) for item in items(10)))
+        assert [n for n, each in enumerate(came) if each["status"] != "success"] == [0, 5]
+        second.configure(faults=None)  # the account was paid
+        assert [each["result"] for each in await made.retry_failed()] == ["two", "two"]
