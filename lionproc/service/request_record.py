@@ -27,7 +27,9 @@ def result_of(record: RequestRecord, schema: object = None) -> RequestResult:
     if status == "completed" and "result" in record:
         value = typed_result(record, schema)
         return {"status": "success", "request_id": str(request_id), "result": value}
-    unfinished = f"It is {status}, not completed. If nobody is at work on it, resume() goes on with it."
+    unfinished = (
+        f"It is {status}, not completed. If nobody is at work on it, resume() goes on with it."
+    )
     error = record.get("error") or unfinished
     result: RequestResult = {"status": "error", "error": error}
     if record.get("kind"):

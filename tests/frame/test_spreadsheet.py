@@ -139,7 +139,9 @@ def test_a_file_of_open_document_can_be_read_whatever_line_ends_are_in_it(tmp_pa
 def test_a_file_is_what_its_ending_says_or_it_is_refused(tmp_path):
     frame = pd.DataFrame({"a": ["x"]})
     path = frame.llm.to_excel(tmp_path / "out.ODS", index=False)
-    assert zipfile.ZipFile(path).read("mimetype") == b"application/vnd.oasis.opendocument.spreadsheet"
+    assert (
+        zipfile.ZipFile(path).read("mimetype") == b"application/vnd.oasis.opendocument.spreadsheet"
+    )
     for name, options in [
         ("out.xls", {}),
         ("out.xlsm", {}),
