@@ -94,7 +94,8 @@ def refuse_odd_file(target: Path) -> None:
     """Refuse what a rename would replace and must not.
 
     Raises:
-        OSError: It is a folder, a pipe, device or socket, or a database of SQLite.
+        OSError: It is a folder, a pipe, device or socket, a database of SQLite, or a file that is
+            mounted by itself.
     """
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
@@ -102,6 +103,8 @@ def refuse_odd_file(target: Path) -> None:
         raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
     if target.exists() and _is_database(target):
         raise FileExistsError(errno.EEXIST, "it is a database, such as a journal")
+    if target.exists() and _is_mounted(os.path.realpath(target)):
+        raise OSError(errno.EBUSY, "it is mounted by itself, as into a container; mount its folder")
 
 
 def _is_database(target: Path) -> bool:
@@ -111,6 +114,24 @@ def _is_database(target: Path) -> bool:
     with contextlib.suppress(OSError), target.open("rb") as file:
         return file.read(len(_DATABASE)) == _DATABASE
     return False
+
+
+def _is_mounted(file: str) -> bool:
+    """Whether a file, by its real path, is where something is mounted; no rename replaces it then."""
+    return _mount_of(file) != _mount_of(os.path.dirname(file))  # noqa: PTH120
+
+
+def _mount_of(path: str) -> str:
+    """The number of the mount that something is in; "" where the system does not say."""
+    if hasattr(os, "O_PATH"):
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            try:
+                told = Path(f"/proc/self/fdinfo/{handle}").read_text()
+            finally:
+                os.close(handle)
+            return next((line for line in told.splitlines() if line.startswith("mnt_id:")), "")
+    return ""
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.whole_file import make_folders, replace_whole
 from lionproc.engine.whole_files import replace_all
 from lionproc.errors import ConfigurationError
+from lionproc.frame.save_target import check_writable
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,6 +106,28 @@ def test_a_journal_is_never_replaced_by_what_is_saved_whatever_leads_to_it(tmp_p
             put(there)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["journal.sqlite", "out.jsonl"]
     Journal.open(path).close()
+
+
+def test_a_file_that_is_mounted_by_itself_is_refused_before_anything_is_written(
+    tmp_path, monkeypatch
+):
+    """As `docker run -v out.parquet:/app/out.parquet` has it: no rename replaces it."""
+    mounted, link = tmp_path / "out.parquet", tmp_path / "link.parquet"
+    mounted.touch()
+    link.symlink_to(mounted)
+    mounts = {str(mounted): "mnt_id:\t7"}
+    monkeypatch.setattr(whole_file, "_mount_of", lambda path: mounts.get(path, "mnt_id:\t1"))
+    for path in (mounted, link):
+        with pytest.raises(OSError, match="mount its folder"), replace_whole(path):
+            raise AssertionError("it was opened")
+        with pytest.raises(OSError, match="mount its folder"):
+            check_writable(path)
+    monkeypatch.undo()
+    check_writable(link)
+    with replace_whole(link) as file:
+        file.write_text("all of it")
+    assert mounted.read_text() == "all of it"
+    assert sys.platform != "linux" or "mnt_id" in whole_file._mount_of(str(mounted))
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
