@@ -139,8 +139,7 @@ class Target:
             if self.path.lower().endswith(".gz"):
                 write_packed(file, lambda sink: self._write(frame, answers, sink))
                 return
-            with file.open("wb") as sink:
-                self._write(frame, answers, sink)
+            self._write(frame, answers, file)
 
     def _write(self, frame: pd.DataFrame, answers: Sequence[str], sink: IO[bytes]) -> None:
         from lionproc.frame.json_lines import named_levels, write_records

@@ -65,7 +65,7 @@ def write(folder: Path, identity: str, pace: Pace) -> None:
     entries[_name(identity)] = round(pace.per_s, 4), pace.limited, time.time()
     latest = dict(list(entries.items())[-MOST_ENDPOINTS:])
     with contextlib.suppress(OSError), replace_whole(folder / NAME, private=True) as file:
-        file.write_text(json.dumps(latest, indent=0))
+        file.write(json.dumps(latest, indent=0).encode())
 
 
 def _name(identity: str) -> str:

@@ -2,7 +2,8 @@
 
 Whoever may write there can put a link in the place of the new file, or of the folder, between any two
 calls, and what goes by a name follows it. So both are held by their descriptors where the system has
-calls for that (not on Windows), and what is written by a path goes to the descriptor (on Linux).
+calls for that (not on Windows), and all is written through the one that made the file: disks that send
+a file away when it is closed (rclone, FUSE) would send an empty one after what was written by another.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import os
 import secrets
 import shutil
 import stat
-import sys
 import unicodedata
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 __all__ = ["NewFile", "OpenFolder", "temporary_name"]
 
@@ -104,6 +104,7 @@ class NewFile:
 
     Attributes:
         name: The name of the other one.
+        file: What it is written to, as long as it has not taken the place.
 
     Raises:
         OSError: It cannot be made.
@@ -117,58 +118,41 @@ class NewFile:
         self._temporary = temporary_name(name)
         self._old = old
         self._is_in_place = False
-        self._handle = folder.open(self._temporary, _NEW, mode)
-
-    @property
-    def path(self) -> Path:
-        """Where to write to, as long as it has not taken the place."""
-        by_handle = Path(f"/proc/self/fd/{self._handle}")
-        is_linux = sys.platform == "linux" and by_handle.exists()
-        return by_handle if is_linux else Path(self._folder.path, self._temporary)
+        self.file: BinaryIO = os.fdopen(folder.open(self._temporary, _NEW, mode), "w+b")
 
     def begin_with_old(self) -> None:
         """Copy what the other one holds into it."""
         how = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         source = os.fdopen(self._folder.open(self.name, how | getattr(os, "O_NONBLOCK", 0)), "rb")
-        with source, os.fdopen(os.dup(self._handle), "wb") as sink:
+        with source:
             if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
                 raise OSError(errno.EPERM, _SWAPPED)
-            shutil.copyfileobj(source, sink)
-
-    def write(self, content: bytes) -> None:
-        """Write into it, after what is there."""
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(self._handle, rest) :]
+            shutil.copyfileobj(source, self.file)
 
     def flush(self) -> None:
         """Give it the rights of the other one, and put it on the disk."""
+        self.file.flush()
         if self._old is not None and os.name == "posix":
-            _keep_rights(self._handle, self._old)
-        os.fsync(self._handle)
+            _keep_rights(self.file.fileno(), self._old)
+        os.fsync(self.file.fileno())
 
     def take_its_place(self) -> None:
         """Give it the name."""
-        found, own = self._folder.found(self._temporary), os.fstat(self._handle)
+        found, own = self._folder.found(self._temporary), os.fstat(self.file.fileno())
         if found is None:
             raise OSError(errno.ENOENT, _GONE)
         if not os.path.samestat(found, own):
             raise OSError(errno.EPERM, _SWAPPED)
-        if os.name == "nt":  # no name is given to what is open
-            self._close()
+        self.file.close()  # some systems give no name to what is open, and some disks only now say no
         self._folder.rename(self._temporary, self.name)
         self._is_in_place = True
-
-    def _close(self) -> None:
-        handle, self._handle = self._handle, -1
-        if handle >= 0:
-            os.close(handle)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        with contextlib.suppress(OSError):  # of what nobody wants any more
+            self.file.close()
         if not self._is_in_place:
             self._folder.remove(self._temporary)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, BinaryIO, Final, cast
 
 __all__ = ["TIMES", "most_unpacked", "write_packed"]
 
@@ -31,21 +30,23 @@ def most_unpacked(size: int) -> int:
     return max(_FREE, TIMES * size)
 
 
-def write_packed(file: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_packed(file: BinaryIO, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file, so that it unpacks to no more than it may: else its text stands in it as it is.
 
     There is no time in it, so that the same text makes the same file.
 
     Args:
-        file: Where; it is replaced.
+        file: Where; an open file, empty.
         write: Writes the text into what it is given, and the same when it is called again.
 
     Raises:
         OSError: It cannot be written.
     """
     for level in _LEVELS:
-        with file.open("wb") as packed, gzip.GzipFile("", "wb", level, packed, mtime=0) as sink:
+        with gzip.GzipFile("", "wb", level, file, mtime=0) as sink:
             write(cast("IO[bytes]", sink))
             written = sink.tell()
-        if written <= most_unpacked(file.stat().st_size):
+        if written <= most_unpacked(file.tell()):
             return
+        file.seek(0)
+        file.truncate()

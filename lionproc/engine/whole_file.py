@@ -11,6 +11,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from lionproc.engine.new_file import NewFile, OpenFolder
 from lionproc.engine.paths import local_path
@@ -32,7 +33,7 @@ _DATABASE = b"SQLite format 3\0"  # how such a file begins (sqlite.org, "Databas
 @contextlib.contextmanager
 def replace_whole(
     path: str | os.PathLike[str], *, private: bool = False, goes_on: bool = False
-) -> Iterator[Path]:
+) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` when the block ends well.
 
     A symbolic link stays one: the file it points to is replaced. Rights and owner of a file that
@@ -45,7 +46,7 @@ def replace_whole(
         goes_on: It begins with what the old one holds.
 
     Yields:
-        A path to write to, within the block. What is written is in the folder of the target.
+        An open file, within the block, at its end. What is written is in the folder of the target.
 
     Raises:
         OSError: It cannot be written; what was there is untouched, and nothing else is left.
@@ -54,7 +55,7 @@ def replace_whole(
         >>> import tempfile
         >>> target = Path(tempfile.mkdtemp(), "out.txt")
         >>> with replace_whole(target) as file:
-        ...     _ = file.write_text("all of it")
+        ...     _ = file.write(b"all of it")
         >>> target.read_text()
         'all of it'
     """
@@ -69,7 +70,7 @@ def replace_whole(
         with NewFile(folder, target.name, old, mode) as file:
             if goes_on and old is not None:
                 file.begin_with_old()
-            yield file.path
+            yield file.file
             file.flush()
             file.take_its_place()
     sync_folder(target.parent)

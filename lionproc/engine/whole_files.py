@@ -69,10 +69,10 @@ def _replaced(folder: OpenFolder, contents: Mapping[str, bytes]) -> dict[str, OS
                 old = folder.found(name)
                 if old is None or (stat.S_ISREG(old.st_mode) and _may_write(folder.path, name)):
                     files.append(held.enter_context(NewFile(folder, name, old, PRIVATE_FILE)))
-                    files[-1].write(content)
+                    files[-1].file.write(content)
                 else:  # a link to follow, or what must not be replaced
-                    with replace_whole(Path(folder.path, name), private=True) as path:
-                        path.write_bytes(content)
+                    with replace_whole(Path(folder.path, name), private=True) as place:
+                        place.write(content)
         _flush(files, errors)
         for file in files:
             if file.name not in errors:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -197,19 +197,18 @@ def write_parquet(
     return shown(path) if is_url(path) else local_path(path).resolve()
 
 
-def _write_down(table: pa.Table, path: Path) -> None:
+def _write_down(table: pa.Table, file: BinaryIO) -> None:
+    said = {**table.schema.metadata, OWN: NO_MARK}
     try:
-        with path.open("wb") as sink:  # Arrow opens no path that is no Unicode
-            said = {**table.schema.metadata, OWN: NO_MARK}
-            pq.write_table(
-                table.replace_schema_metadata(said),
-                sink,
-                row_group_size=GROUP_ROWS,
-                use_dictionary=with_dictionary(table),
-                dictionary_pagesize_limit=DICTIONARY_BYTES,
-                write_page_checksum=True,
-            )
-        make_own(path)
+        pq.write_table(
+            table.replace_schema_metadata(said),
+            file,
+            row_group_size=GROUP_ROWS,
+            use_dictionary=with_dictionary(table),
+            dictionary_pagesize_limit=DICTIONARY_BYTES,
+            write_page_checksum=True,
+        )
+        make_own(file)
     except pa.ArrowException as error:
         raise OSError(errno.EIO, type(error).__name__) from error
 

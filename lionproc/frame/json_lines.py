@@ -56,8 +56,7 @@ def to_jsonl(frame: pd.DataFrame, path: AnyPath, format: Format = "records") -> 
         if ending == ".gz":
             write_packed(file, write)
         else:
-            with file.open("wb") as opened:
-                write(opened)
+            write(file)
     if left_out:
         warn(
             f"{left_out:,} of {len(frame):,} rows have no answer, and are not in {name!r}.",

@@ -29,21 +29,23 @@ _LONGEST: Final = 2**26  # bytes of a footer that is looked through
 _PIECE: Final = 2**20  # bytes that are read at once
 
 
-def make_own(path: Path) -> None:
+def make_own(file: BinaryIO) -> None:
     """Give a file its mark. Where there is no secret, or a disk writes only at its end, it has none.
 
     Args:
-        path: A parquet file with `NO_MARK` under `OWN` in its metadata.
+        file: An open parquet file with `NO_MARK` under `OWN` in its metadata.
     """
     secret = own_secret(make=True)
     if secret is None:
         return
-    with suppress(OSError), path.open("r+b") as file:
-        place = _place_in(file)
+    file.flush()
+    # What such a disk does not take stays in a buffer of its own, and is not tried again.
+    with suppress(OSError), os.fdopen(file.fileno(), "r+b", closefd=False) as again:
+        place = _place_in(again)
         if place is not None:
-            mark = _digest(file, place, secret)
-            file.seek(place)
-            file.write(mark)
+            mark = _digest(again, place, secret)
+            again.seek(place)
+            again.write(mark)
 
 
 def is_own(path: Path) -> bool:

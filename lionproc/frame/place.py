@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from lionproc.engine.new_file import temporary_name
 from lionproc.engine.paths import is_url, local_path, shown
@@ -103,12 +103,13 @@ class Remote:
                 raise
 
     @contextlib.contextmanager
-    def replaced(self) -> Iterator[Path]:
+    def replaced(self) -> Iterator[BinaryIO]:
         """A file of this machine to write into, which is sent when the block ends well."""
         with tempfile.TemporaryDirectory(prefix="lionproc-") as folder:
             made = Path(folder, temporary_name(self.name))
             made.touch(0o600)
-            yield made
+            with made.open("r+b") as file:
+                yield file
             parent = self.path.rstrip("/").rpartition("/")[0]
             with contextlib.suppress(Exception):  # object stores have no folders to make
                 self.system.makedirs(parent, exist_ok=True)
@@ -162,8 +163,8 @@ def place_of(path: AnyPath, options: Mapping[str, Any] | None = None) -> Path | 
 @contextlib.contextmanager
 def saving(
     path: AnyPath, options: Mapping[str, Any] | None = None, *, goes_on: bool = False
-) -> Iterator[Path]:
-    """A path of this machine to write to; it takes its place when the block ends well.
+) -> Iterator[BinaryIO]:
+    """An open file of this machine to write to; it takes its place when the block ends well.
 
     Args:
         path: Where it is to be, as for `place_of`.
@@ -200,7 +201,7 @@ def saving(
 @contextlib.contextmanager
 def saving_on(
     path: AnyPath, mode: str, options: Mapping[str, Any] | None = None, *, is_text: bool
-) -> Iterator[Path]:
+) -> Iterator[BinaryIO]:
     """As `saving`, in one of pandas' modes: "w", "x" (the file is new) or "a" (it goes on).
 
     Args:
@@ -224,10 +225,10 @@ def saving_on(
         yield file
 
 
-def _end_last_line(file: Path) -> None:
+def _end_last_line(file: BinaryIO) -> None:
     """End a line that an editor has left open, or it and the first new row were one."""
-    with file.open("rb+") as opened:
-        if opened.seek(0, os.SEEK_END):
-            opened.seek(-1, os.SEEK_END)
-            if opened.read(1) not in {b"\n", b"\r"}:
-                opened.write(b"\n")
+    if file.seek(0, os.SEEK_END):
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) not in {b"\n", b"\r"}:
+            file.seek(0, os.SEEK_END)
+            file.write(b"\n")

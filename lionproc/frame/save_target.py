@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from lionproc.engine.git_index import doubt_of
 from lionproc.engine.journal_path import real_path
-from lionproc.engine.new_file import temporary_name
+from lionproc.engine.new_file import NewFile, OpenFolder, temporary_name
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import repository_of_parts
-from lionproc.engine.whole_file import make_folders, refuse_odd_file
+from lionproc.engine.whole_file import PRIVATE_FILE, make_folders, refuse_odd_file
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.frame.parquet_reader import PART, facts_of, footer_of
 from lionproc.frame.place import AnyPath, Remote, place_of
@@ -136,9 +136,9 @@ def check_folder(target: Path | Remote) -> None:
     if isinstance(target, Remote):
         _refuse_web(target)
         return
-    refuse_planted_link(target)
-    make_folders(target)
-    _probe(target)
+    real = refuse_planted_link(target)
+    make_folders(real)
+    _probe(real)
 
 
 def _check_file(target: Path | Remote) -> None:
@@ -167,10 +167,10 @@ def check_writable(target: Path | Remote) -> None:
         _refuse_web(target)
         target.exists()  # an address that cannot be read raises what its store says
         return
-    check_folder(target.parent)
-    refuse_planted_link(target)
-    refuse_odd_file(target)
-    if target.exists() and not os.access(target, os.W_OK):
+    real = refuse_planted_link(target)
+    check_folder(real.parent)
+    refuse_odd_file(real)
+    if real.exists() and not os.access(real, os.W_OK):
         raise PermissionError(errno.EACCES, "the file is write-protected")
 
 
@@ -199,13 +199,16 @@ def refuse_journal(path: AnyPath, journal: AnyPath | None, option: str) -> None:
 
 
 def _probe(folder: Path) -> None:
-    """Make and remove a file: rights, read-only disks and full ones all show here."""
-    temporary = folder / temporary_name("probe")
-    try:
-        temporary.write_bytes(b"\0")
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    """Write a file as all are written, and remove it: rights, read-only disks and full ones show here."""
+    name = temporary_name("probe")
+    with OpenFolder(folder) as opened:
+        try:
+            with NewFile(opened, name, None, PRIVATE_FILE) as file:
+                file.file.write(b"\0")
+                file.flush()
+                file.take_its_place()
+        finally:
+            opened.remove(name)
 
 
 def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:

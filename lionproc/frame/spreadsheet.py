@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import decimal
+import io
 import math
 import re
 from collections.abc import Callable
@@ -163,8 +164,10 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     choose_engine(path, options)
     storage = options.pop("storage_options", None)
     made = _defused(frame, options, _SHEETS[options["engine"]])
-    with saving(path, storage) as file, file.open("wb") as sink:
-        made.to_excel(sink, **options)
+    with saving(path, storage) as file:
+        whole = io.BytesIO()  # some disks take what is written from its beginning to its end alone
+        made.to_excel(whole, **options)
+        file.write(whole.getbuffer())
     return shown(path) if is_url(path) else local_path(path)
 
 

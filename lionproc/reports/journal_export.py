@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -44,7 +44,7 @@ def export(groups: Iterator[pd.DataFrame], path: AnyPath) -> str:
     return shown(path)
 
 
-def _as_parquet(groups: Iterator[pd.DataFrame], file: Path) -> None:
+def _as_parquet(groups: Iterator[pd.DataFrame], file: BinaryIO) -> None:
     first = pa.Table.from_pandas(next(groups), preserve_index=False)
     with pq.ParquetWriter(
         file, first.schema, dictionary_pagesize_limit=_DICTIONARY_BYTES
@@ -54,7 +54,6 @@ def _as_parquet(groups: Iterator[pd.DataFrame], file: Path) -> None:
             writer.write_table(pa.Table.from_pandas(group, schema=first.schema))
 
 
-def _as_json_lines(groups: Iterator[pd.DataFrame], file: Path) -> None:
-    with file.open("w", encoding="utf-8") as out:
-        for group in groups:
-            group.to_json(out, orient="records", lines=True, date_format="iso", date_unit="us")
+def _as_json_lines(groups: Iterator[pd.DataFrame], file: BinaryIO) -> None:
+    for group in groups:
+        group.to_json(file, orient="records", lines=True, date_format="iso", date_unit="us")

@@ -335,7 +335,7 @@ class Report:
             asked=prompt,
         )
         with saving(path) as file:
-            file.write_text(made, encoding="utf-8")
+            file.write(made.encode())
         return Path(path)
 
     def __repr__(self) -> str:

@@ -185,7 +185,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """
     try:
         with replace_whole(path, private=True) as file:
-            file.write_bytes(content)
+            file.write(content)
     except OSError as error:
         raise _unwritten(path, error) from error
 

@@ -405,7 +405,8 @@ def test_a_file_that_somebody_has_written_again_with_its_mark_is_not_ones_own(tm
         pq.write_table(table, file)
     assert not is_own(path)
     pq.write_table(table.replace_schema_metadata({OWN: NO_MARK, "more": OWN}), path)
-    make_own(path)
+    with path.open("r+b") as file:
+        make_own(file)
     assert not is_own(path)  # there are two places for a mark
 
 
@@ -421,13 +422,13 @@ def test_a_hole_of_terabytes_is_not_read_for_a_mark(tmp_path):
 
 
 def test_on_a_disk_that_takes_no_changes_a_file_is_saved_without_a_mark(tmp_path, monkeypatch):
-    def opened(self, mode="r", *args, **how):
-        if mode == "r+b":
+    def opened(handle, mode, **how):
+        if mode == "r+b":  # in what is written
             raise OSError(errno.EOPNOTSUPP, "not supported")
-        return open_path(self, mode, *args, **how)
+        return fdopen(handle, mode, **how)
 
-    open_path = type(tmp_path).open
-    monkeypatch.setattr(type(tmp_path), "open", opened)
+    fdopen = os.fdopen
+    monkeypatch.setattr(os, "fdopen", opened)
     write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "a.parquet", {})
     assert not is_own(tmp_path / "a.parquet")
     assert lp.read_parquet(tmp_path / "a.parquet")["a"].tolist() == [1]

@@ -1,8 +1,10 @@
 """`~`, addresses and files that are there already, as targets of `save=` and of exports."""
 
+import contextlib
 import importlib.util
 import os
 import stat
+import sys
 import threading
 import traceback
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 import lionproc as lp
+from lionproc.engine.new_file import NewFile
 from lionproc.errors import ConfigurationError, MissingDependencyError
 from lionproc.frame.export import SaveError, write_parquet
 from lionproc.frame.parquet_reader import read_facts
@@ -99,11 +102,52 @@ def test_a_folder_at_an_address_is_not_mixed_with_another_run(ask, memory, serve
     assert server.counters.total == sent
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says what is open")
+def test_what_is_saved_is_opened_once_and_closed_before_it_has_its_name(ask, home, monkeypatch):
+    """As disks want it that send a file away when it is closed, or give no name to what is open."""
+
+    def opened(name):
+        count = 0
+        for each in list(Path("/proc/self/fd").iterdir()):
+            with contextlib.suppress(FileNotFoundError):  # that of the look itself
+                count += each.readlink().name == name
+        return count
+
+    def rename(source, target, **how):
+        named.append(Path(target).name)
+        still_open.append(opened(source))
+        replace(source, target, **how)
+
+    def flush(self):
+        most_open.append(opened(self._temporary))
+        flushed(self)
+
+    named, still_open, most_open = [], [], []
+    replace, flushed = os.replace, NewFile.flush
+    out = ask(texts(2))
+    monkeypatch.setattr(os, "replace", rename)
+    monkeypatch.setattr(NewFile, "flush", flush)
+    out.llm.to_csv("a.csv")
+    out.llm.to_csv("a.csv", mode="a")
+    out.llm.to_csv("a.csv.gz")
+    out.llm.to_csv("a.csv.zip")
+    out.llm.to_excel("a.xlsx")
+    out.llm.to_jsonl("a.jsonl")
+    out.llm.to_jsonl("a.jsonl.gz")
+    out.llm.to_parquet("a.parquet")
+    lp.last_job().report().to_html("a.html")
+    ask(texts(2), save="saved.parquet")
+    ask(texts(2), save="parts/")
+    assert {"a.csv", "a.csv.zip", "a.xlsx", "a.jsonl.gz", "a.html", "saved.parquet"} <= {*named}
+    assert set(still_open) == {0}
+    assert set(most_open) == {1}
+
+
 def test_what_is_sent_to_an_address_is_whole_before_its_first_byte_leaves(memory, monkeypatch):
     memory.pipe("/bucket/out.csv", b"old")
 
-    def half(self, path, **_):
-        path.write_text("half")
+    def half(self, file, **_):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", half)
