@@ -39,7 +39,8 @@ class Applied:
         wanted: Fields that have to be there; of several kinds of objects those of the largest.
         choices: How many there are (`enum`). Texts and whole numbers are looked up among them, and
             each other value is held against all.
-        mixed: How many are in enumerations of several kinds, where each value is held against all.
+        mixed: How many are in enumerations of several kinds, or with a fraction, where each value is
+            held against all.
     """
 
     trials: int = 1

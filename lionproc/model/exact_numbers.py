@@ -20,6 +20,7 @@ from lionproc.model.shape import (
     Choice,
     DecimalNumber,
     Integer,
+    Json,
     List,
     Map,
     Record,
@@ -63,7 +64,7 @@ class _Rounded(float):
 def has_exact_numbers(shape: Shape) -> bool:
     """Whether there are numbers in a shape that are kept to the last digit."""
     return any(
-        isinstance(part, DecimalNumber | Integer)
+        isinstance(part, DecimalNumber | Integer | Json)
         or (isinstance(part, Choice) and not all(isinstance(each, str) for each in part.members))
         for part in walk(shape)
     )
@@ -236,8 +237,22 @@ def _exact(shape: Shape | None, value: Any) -> Any:
             return [_exact(shape.item, each) for each in value]
         case Record() | Map() if isinstance(value, dict):
             return {key: _exact(inside(shape, key), each) for key, each in value.items()}
+        case Json() | None:
+            return _with_whole(value)
         case _:
             return value
+
+
+def _with_whole(value: Any) -> Any:
+    """The same with each whole number that no float holds as that number."""
+    if isinstance(value, _Rounded):
+        whole = _whole(value)
+        return whole if isinstance(whole, int) else value
+    if isinstance(value, list):
+        return [_with_whole(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _with_whole(each) for key, each in value.items()}
+    return value
 
 
 def _whole(value: _Rounded) -> float | int | str:

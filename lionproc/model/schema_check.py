@@ -48,6 +48,9 @@ MOST_LEVELS_IN_ALL: Final = 400
 # and a half.
 MOST_GONE_OVER: Final = 5_000_000
 MOST_COMPARED: Final = 10_000  # numbers of many digits, with something: 20 to 70 us each
+MOST_PAIRS: Final = (
+    100_000  # of any number with one among the choices: 2 to 4 us each, if one has a point
+)
 LONG: Final = 100_000  # characters
 MOST_TOLD: Final = 10_000_000  # characters of the objects that faults are told with
 TOO_MANY: Final = "what is wrong cannot be told, for it may be too much; give less"
@@ -88,6 +91,8 @@ class SchemaCheck:
         self._choices = any("anyOf" in part or "oneOf" in part for part in parts)
         self._optional = optional_names(schema)
         self._nothing_said = NothingSaid(schema)
+        # A number that is answered may be compared with each of these.
+        self._numbers = sum(_numbers_in([part.get("enum"), part.get("const")]) for part in parts)
         patterns = sum(1 for part in parts for _ in patterns_in(part))
         self._options = room_of(patterns), MOST_BACKTRACKS
         self._is_shallow = levels_of(schema) <= MOST_LEVELS
@@ -155,7 +160,7 @@ class SchemaCheck:
         """What is wrong, if anything is; see `trial_server.faults_in`."""
         is_shallow = self._is_shallow and not self._is_deep(text, value)
         size = len(text) + LONGEST_FLOAT * long_numbers  # as it is held there
-        if not (self._is_plain and is_shallow and self._is_short(len(text), long_numbers)):
+        if not (self._is_plain and is_shallow and self._is_short(text, long_numbers)):
             try:
                 if self._apart.is_valid(text):
                     return None
@@ -181,10 +186,14 @@ class SchemaCheck:
             return False
         return is_deeper(value, self._deepest)
 
-    def _is_short(self, size: int, long_numbers: int) -> bool:
+    def _is_short(self, text: str, long_numbers: int) -> bool:
         parts = self._rounds * self.trials.of_one_value
         compared = long_numbers * (parts + self.trials.choices) if long_numbers else 0
-        return parts * size <= MOST_GONE_OVER and compared <= MOST_COMPARED
+        if self._numbers:
+            values = 1 + text.count(",") + text.count("[") + text.count("{")  # or fewer
+            if parts * values * self._numbers > MOST_PAIRS:
+                return False
+        return parts * len(text) <= MOST_GONE_OVER and compared <= MOST_COMPARED
 
     def _how_to_tell(self, text: str, value: object, size: int) -> bool | None:
         """Whether all faults are told; of a long answer the first alone, for all are found at once.
@@ -204,6 +213,12 @@ def _sentence(way: list[str | int], kind: str, said: str) -> str:
     if "acktrack" in kind:
         return "is too much work for its pattern, which looks around"
     return said
+
+
+def _numbers_in(value: object) -> int:
+    if isinstance(value, list | dict):
+        return sum(map(_numbers_in, value.values() if isinstance(value, dict) else value))
+    return type(value) in {int, float}
 
 
 def _has_infinity(value: object) -> bool:

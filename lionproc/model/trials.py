@@ -325,7 +325,8 @@ class Trials:
         made.told = len(json.dumps(told, default=str)) if told else 0
         choices = _list(part.get("enum"))
         made.choices = len(choices)
-        made.mixed = len(choices) if len({*map(type, choices)} - {type(None)}) > 1 else 0
+        kinds = {*map(type, choices)} - {type(None)}
+        made.mixed = len(choices) if len(kinds) > 1 or float in kinds else 0
         made.form = not part.keys().isdisjoint(_FORMS)
         made.read_slowly = OF_A_LINE * (self._tagged and part.get("format") in _READ_BY_PYTHON)
         made.addresses = int(self._tagged and is_email(part))

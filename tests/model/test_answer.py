@@ -1094,6 +1094,34 @@ def test_a_number_that_a_float_shows_alike_is_read_to_its_last_digit(schema, tex
     assert str(read) == str(value)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": ["integer", "string"]},
+        {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        {"patternProperties": {"^v": {"type": "integer"}}, "type": "object"},
+        {"type": "object", "properties": {"v": {"type": ["integer", "boolean"]}}},
+        {"type": "object"},
+    ],
+    ids=["two kinds", "a choice", "names by a pattern", "in an object", "anything"],
+)
+@pytest.mark.parametrize("written", ["9007199254740993.0", "9007199254740993e0"])
+def test_a_whole_number_where_other_kinds_may_be_is_read_to_its_last_digit(schema, written):
+    is_object = schema.get("type") == "object"
+    text = f'{{"v": {written}}}' if is_object else written
+    said = str(Answer.of(schema).read(text))
+    assert "9007199254740993" in said
+    assert "9007199254740992" not in said
+
+
+def test_of_any_numbers_those_that_are_whole_and_too_long_are_read_to_their_last_digit():
+    text = '{"v": [1.5e3, 12345678901234567.25, 1e300, 9007199254740993.0, {"w": 0.1}]}'
+    said = Answer.of({"type": "object"}).read(text)
+    assert json.loads(str(said).replace("'", '"')) == {
+        "v": [1500.0, 12345678901234568.0, 1e300, 9007199254740993, {"w": 0.1}]
+    }
+
+
 @pytest.mark.parametrize("schema", [int, {"type": "integer"}, Literal[0, 5]])
 @pytest.mark.parametrize("text", [f"5.{'0' * 1000}e3", f"0.{'0' * 1000}5e1003"])
 def test_a_number_that_is_too_long_to_be_read_is_none_and_no_part_of_it_either(schema, text):

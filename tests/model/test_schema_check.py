@@ -599,8 +599,41 @@ def test_many_numbers_of_many_digits_are_compared_in_a_process_of_their_own(numb
     assert isinstance(told[0], str) == isinstance(told[1], str)
     trial_process.PROCESS.stop()
     with contextlib.suppress(CallError):
-        read(schema, {"a": [0.3, 1 / 7, 7] * 3000})
+        read(schema, {"a": [0.3, 1 / 7, 7] * 1000})
     assert not has_begun()
+
+
+@pytest.mark.parametrize("number", ["0.5", "500", "0.3333333333333333"])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"enum": list(range(1, 101))},
+        {"enum": [n + 0.25 for n in range(100)]},
+        {"enum": [[n] for n in range(100)]},
+    ],
+    ids=["whole numbers", "fractions", "lists"],
+)
+def test_many_numbers_are_held_against_many_choices_in_a_process_of_their_own(number, chosen):
+    """Two to four millionths of a second each, with Python's lock held."""
+    items = {"anyOf": [chosen, {"type": ["number", "array"]}]}
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": items}}}
+    for count, is_apart in ((10, False), (19_000, True)):
+        with contextlib.suppress(CallError):
+            read(schema, f'{{"a": [{", ".join([number] * count)}]}}')
+        assert has_begun() == is_apart
+
+
+def test_texts_are_held_against_many_choices_at_once():
+    items = {"enum": [f"label {number}" for number in range(100)]}
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": items}}}
+    read(schema, {"a": ["label 7"] * 15_000})
+    assert not has_begun()
+
+
+def test_whole_numbers_that_are_held_against_fractions_count_as_pairs():
+    trials = Trials({"items": {"enum": [n + 0.5 for n in range(100)]}}, tagged=False)
+    with pytest.raises(CallError, match="too many values for so many choices"):
+        trials.are_more([3] * 30_000, 10**9, 90_000)
 
 
 def test_of_an_answer_with_many_such_numbers_the_first_fault_alone_is_told():
