@@ -75,9 +75,9 @@ def _steps(path: str) -> list[str]:
 def _refuse(
     link: Path, found: os.stat_result, around: os.stat_result, leads_to: str, *, is_last: bool
 ) -> None:
-    repository = repository_with(link)
+    repository = repository_with(link, made_by=found.st_uid)
     if repository is not None:
-        _refuse_way_out(link, repository, leads_to, is_last=is_last)
+        _refuse_way_out(link, repository, leads_to, made_by=found.st_uid, is_last=is_last)
     if _is_planted(found, around, leads_to):
         raise OSError(
             errno.EPERM,
@@ -115,7 +115,9 @@ def _groups_of(user: int) -> list[int]:
         return []
 
 
-def _refuse_way_out(link: Path, repository: Path, leads_to: str, *, is_last: bool) -> None:
+def _refuse_way_out(
+    link: Path, repository: Path, leads_to: str, *, made_by: int, is_last: bool
+) -> None:
     """Refuse a link of a repository that leads where whoever made that could not have put a file.
 
     That is out of it, into what git has of its own, there or in a repository within (git runs programs
@@ -125,20 +127,20 @@ def _refuse_way_out(link: Path, repository: Path, leads_to: str, *, is_last: boo
     real, root = Path(os.path.realpath(leads_to)), Path(os.path.realpath(repository))
     is_inside = real.is_relative_to(root)
     is_gits = any(map(_is_gits, real.relative_to(root).parts if is_inside else real.parts))
-    is_fine = is_inside and (not is_last or real.is_dir() or _is_alike(link, real))
+    is_fine = is_inside and (not is_last or real.is_dir() or _is_alike(link, real, made_by))
     if is_gits or not (is_fine or is_trusted(real)):
         raise OSError(
             errno.EPERM,
             f"{str(link)!r} is a link to {str(real)!r} that is part of the git repository "
-            f"{str(repository)!r}{doubt_of(repository)}, so a stranger may have chosen what is "
+            f"{str(repository)!r}{doubt_of(repository, made_by=made_by)}, so a stranger may have chosen what is "
             f"replaced. Save to that path itself if it is meant, or say {VARIABLE}={real}",
         )
 
 
-def _is_alike(link: Path, real: Path) -> bool:
+def _is_alike(link: Path, real: Path, made_by: int) -> bool:
     """Whether a link leads to a file with its own ending, or to one that the repository has, too."""
-    ending, repository = link.suffix.casefold(), repository_with(real)
-    is_tracked = repository is not None and not doubt_of(repository)
+    ending, repository = link.suffix.casefold(), repository_with(real, made_by=made_by)
+    is_tracked = repository is not None and not doubt_of(repository, made_by=made_by)
     return is_tracked or (ending != "" and ending == real.suffix.casefold())
 
 

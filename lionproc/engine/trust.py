@@ -19,7 +19,7 @@ import stat
 from functools import lru_cache
 from pathlib import Path
 
-from lionproc.engine.git_index import doubt_of, pattern_of, repository_with, tracks
+from lionproc.engine.git_index import doubt_of, repository_with, tracks
 from lionproc.engine.journal_intake import logs_beside
 from lionproc.engine.made_here import is_made_here, mark, say_it_was_not
 from lionproc.engine.planted_links import refuse_planted_link
@@ -327,9 +327,9 @@ def _repository_of_any(folder: Path, name: bytes, below: bytes = b"") -> Path | 
         return None
     for place in dict.fromkeys((folder, real)):
         for above in (place, *place.parents):
-            start = pattern_of(os.fspath((place / "_").relative_to(above))[:-1])
+            start = os.fspath((place / "_").relative_to(above))[:-1]
             between = below if start else b""  # without a start it would be looked for everywhere
-            if tracks(above, start + between + name):
+            if tracks(above, start, between + name):
                 return above
     return None
 

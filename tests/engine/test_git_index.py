@@ -118,7 +118,7 @@ def test_an_index_that_nobody_can_look_through_counts_as_tracking_all(work, monk
     Journal.open().close()
     said = make(what)
     assert repository_with(work / "answers.csv") == work
-    assert tracks(work, b"no such name")
+    assert tracks(work, "no such name")
     with pytest.raises(JournalError) as refused:
         Journal.open()
     place = str(work / ".lionproc")
@@ -327,7 +327,14 @@ def test_nothing_stays_open_of_a_folder_in_the_place_of_a_file(tmp_path):
 @pytest.mark.parametrize("where", ["macOS", "a disk of Windows"])
 def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch, version, where):
     shutil.rmtree(".git")
-    for name in ("ANSWERS.sqlite", "SVC/req_1a.json", "ÉTÉ.csv"):
+    odd = [
+        "an\u017fwers/part-00000-0a1b2c3d.parquet",
+        "l\u212a",
+        "stra\u00dfe.csv",
+        "o\ufb03ce.csv",
+    ]
+    odd += [".lion\u200dproc/journal.sqlite", "x\ufe0f.csv"]
+    for name in ("ANSWERS.sqlite", "SVC/req_1a.json", "ÉTÉ.csv", *odd):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_bytes(b"-")
     git("init", "-q", ".")
@@ -341,8 +348,14 @@ def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch
         Path(".GIT").symlink_to(".git")  # as it is found there too
     assert repository_with(work / "Answers.sqlite") == work
     assert repository_of_records(work / "svc") == work
-    assert repository_with(work / "été.csv") == work
+    for name in ("été.csv", "lk", "strasse.csv", "STRASSE.csv", "office.csv", "x.csv"):
+        assert repository_with(work / name) == work
+        assert repository_with(work / name / "within") is None
+    assert repository_with(work / ".lionproc" / "journal.sqlite") == work
+    assert repository_of_parts(work / "answers") == work
     assert repository_with(work / "ete.csv") is None
+    assert repository_with(work / "strase.csv") is None
+    assert not doubt_of(work)
 
 
 @with_git
