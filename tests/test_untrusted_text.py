@@ -367,8 +367,8 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     path = tmp_path / "out.csv"
     path.write_text("old")
 
-    def broken(self, path, **_):
-        path.write_text("half")
+    def broken(self, file, **_):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", broken)

@@ -30,6 +30,7 @@ from lionproc.dask.question import Question
 from lionproc.engine.git_index import doubt_of
 from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import others_of, repository_of
+from lionproc.engine.trusted import trusting
 from lionproc.errors import ConfigurationError
 from lionproc.frame.assemble import assemble, place_in
 from lionproc.frame.export import table_of, write_parquet
@@ -211,7 +212,7 @@ class Part:
             raise ConfigurationError(
                 f"{str(file)!r} {who}. What is in it would be taken for answers, so nothing was "
                 "sent for this partition. Choose another folder with save=; or, if you trust all "
-                f"who can write there: LIONPROC_TRUST={file.parent}"
+                f"who can write there: {trusting(file.parent)}"
             )
 
     def write(self, out: pd.DataFrame) -> None:

@@ -18,14 +18,15 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
-from lionproc.engine.regular_file import opened_regular
+from lionproc.engine.regular_file import first_hole, opened_regular
 
 __all__ = ["doubt_of", "repository_with", "tracks"]
 
 LONGEST_PATH = 2**16  # bytes
 LARGEST_INDEX = 2**31  # bytes of one that is looked through; 4 million files take 500 MB
+MOST_READ, MOST_READ_OF_OTHERS = 2**26, 2**29  # bytes of it in memory
 MOST_NAMES = 10_000_000  # that are put together of those before them
 MOST_BYTES = 2**34  # of those names
 MOST_LOOKS = 10_000_000  # at places where a name may stand
@@ -45,6 +46,9 @@ _UNSEEN = dict.fromkeys(
     ]
 )
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+
+
+_Bytes: TypeAlias = bytes | mmap.mmap
 
 
 class _UnknownError(Exception):
@@ -106,7 +110,7 @@ class _AsWritten:
         )
         self._pattern = b"".join(begins) + below
 
-    def is_in(self, index: mmap.mmap, version: int) -> bool:
+    def is_in(self, index: _Bytes, version: int) -> bool:
         """Whether an index of such a version has it.
 
         Raises:
@@ -133,7 +137,7 @@ class _InAnyCase:
             re.escape(_folded(os.fsencode(path))) + b"(?i:%b)" % below, re.DOTALL
         )
 
-    def is_in(self, index: mmap.mmap, version: int) -> bool:
+    def is_in(self, index: _Bytes, version: int) -> bool:
         """As `_AsWritten.is_in`."""
         return _is_any(lambda name: self._pattern.fullmatch(_folded(name)), index, version)
 
@@ -141,7 +145,7 @@ class _InAnyCase:
 _Name: TypeAlias = _AsWritten | _InAnyCase
 
 
-def _is_any(fits: Callable[[bytes], object], index: mmap.mmap, version: int) -> bool:
+def _is_any(fits: Callable[[bytes], object], index: _Bytes, version: int) -> bool:
     for size in _HASHES:
         with contextlib.suppress(_UnknownError):  # of the other size nothing ends well
             return sum(1 for name in _names(index, version, size) if fits(name)) > 0  # all the way
@@ -240,7 +244,9 @@ def _holds(index: Path, looked_for: _Name, *, is_shared: bool = False) -> bool:
             return False
         if size > LARGEST_INDEX:
             raise _UnknownError(f"its index is larger than {LARGEST_INDEX // 2**30} GiB")
-        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if first_hole(opened.fileno()) < size:  # a few bytes of an archive make gigabytes of it
+            raise _UnknownError("its index has holes, and git leaves none")
+        with _content_of(opened) as content:
             version = int.from_bytes(content[4:8])
             if content[:4] != b"DIRC" or version not in _VERSIONS:
                 raise _UnknownError("its index is damaged, or made by a newer git")
@@ -255,7 +261,24 @@ def _holds(index: Path, looked_for: _Name, *, is_shared: bool = False) -> bool:
         raise _UnknownError(f"its index is split, and {shared.name} is not there") from None
 
 
-def _shared_by(index: Path, content: mmap.mmap) -> Path | None:
+@contextlib.contextmanager
+def _content_of(file: BinaryIO) -> Iterator[_Bytes]:
+    """What is in an index: read, or mapped where it is long and nobody else can cut it meanwhile.
+
+    Who looks where a file that is mapped has been cut away is ended by the system (SIGBUS).
+    """
+    found = os.fstat(file.fileno())
+    is_ours = found.st_uid in {os.geteuid(), 0} and not found.st_mode & 0o022
+    if found.st_size > MOST_READ and is_ours:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield content
+        return
+    if found.st_size > MOST_READ_OF_OTHERS:
+        raise _UnknownError("its index is very long, and others can change it meanwhile")
+    yield file.read(MOST_READ_OF_OTHERS)
+
+
+def _shared_by(index: Path, content: _Bytes) -> Path | None:
     """The other index that one is split from, by its extension `link`."""
     for found in _places(content, re.compile(rb"link\0")):
         for size in _HASHES:
@@ -266,7 +289,7 @@ def _shared_by(index: Path, content: mmap.mmap) -> Path | None:
     return None
 
 
-def _places(index: mmap.mmap, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+def _places(index: _Bytes, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
     end = 0
     for _ in range(MOST_LOOKS):  # no iterator of `re`: while there is one, no map is closed
         found = pattern.search(index, end)
@@ -277,7 +300,7 @@ def _places(index: mmap.mmap, pattern: re.Pattern[bytes]) -> Iterator[re.Match[b
     raise _UnknownError("its index has millions of such names")
 
 
-def _ends_well(content: mmap.mmap, place: int, end: int) -> bool:
+def _ends_well(content: _Bytes, place: int, end: int) -> bool:
     """Whether extensions begin at a place: each says how long it is, and a hash follows the last."""
     for _ in range(MOST_EXTENSIONS):
         if place + 8 > end:
@@ -286,7 +309,7 @@ def _ends_well(content: mmap.mmap, place: int, end: int) -> bool:
     return place == end
 
 
-def _is_name(index: mmap.mmap, start: int, end: int) -> bool:
+def _is_name(index: _Bytes, start: int, end: int) -> bool:
     """Whether it is a whole name: of an entry that begins where one can, and says how long its name is."""
     for size, more in itertools.product(_HASHES, (0, 2)):
         entry = start - (_BEFORE_HASH + size + 2 + more)
@@ -297,7 +320,7 @@ def _is_name(index: mmap.mmap, start: int, end: int) -> bool:
     return False
 
 
-def _names(index: mmap.mmap, version: int, hash_size: int) -> Iterator[bytes]:
+def _names(index: _Bytes, version: int, hash_size: int) -> Iterator[bytes]:
     """All names in a git index, which does not say how long its hashes are.
 
     Raises:
@@ -306,7 +329,7 @@ def _names(index: mmap.mmap, version: int, hash_size: int) -> Iterator[bytes]:
     return (_cut_names if version == 4 else _whole_names)(index, hash_size)
 
 
-def _whole_names(index: mmap.mmap, hash_size: int) -> Iterator[bytes]:
+def _whole_names(index: _Bytes, hash_size: int) -> Iterator[bytes]:
     """Those of versions 2 and 3, in entries of eight, sixteen, ... bytes."""
     place = _HEAD
     for _ in range(min(int.from_bytes(index[8:12]), MOST_NAMES)):
@@ -321,7 +344,7 @@ def _whole_names(index: mmap.mmap, hash_size: int) -> Iterator[bytes]:
         raise _UnknownError
 
 
-def _cut_names(index: mmap.mmap, hash_size: int) -> Iterator[bytes]:
+def _cut_names(index: _Bytes, hash_size: int) -> Iterator[bytes]:
     """Those of version 4, each kept without what it shares with the last.
 
     Raises:

@@ -23,7 +23,7 @@ from typing import Final
 from lionproc.engine.journal_record import LARGEST_REPLY, Row, from_row
 from lionproc.engine.made_here import say_it_was_not, secret_of
 from lionproc.engine.regular_file import written_part
-from lionproc.engine.trusted import VARIABLE, is_trusted
+from lionproc.engine.trusted import is_trusted, trusting
 
 try:
     import fcntl
@@ -166,8 +166,8 @@ class Intake:
             self._in_vain = True
             told.info(
                 "files in %r cannot be for their owner alone, as on vfat and CIFS, so slots wait for "
-                "the disk there; if you trust all who can write there: %s=%s",
-                *(str(self._journal.parent), VARIABLE, self._journal.parent),
+                "the disk there; if you trust all who can write there: %s",
+                *(str(self._journal.parent), trusting(self._journal.parent)),
             )
             break
         return None

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from lionproc.engine.journal_trouble import code_of, trouble
-from lionproc.engine.trusted import VARIABLE, is_trusted
+from lionproc.engine.trusted import is_trusted, trusting
 from lionproc.errors import JournalError
 
 __all__ = ["look_through"]
@@ -80,5 +80,5 @@ def look_through(
 def _refusal(path: str, error: sqlite3.DatabaseError) -> JournalError:
     return JournalError(
         f"{trouble(path, 'opened', error)} If it is your own and you want what is sound in it, say "
-        f"so once: {VARIABLE}={os.path.dirname(path)}"  # noqa: PTH120  (no Path is shown)
+        f"so once: {trusting(os.path.dirname(path))}"  # noqa: PTH120  (no Path is shown)
     )

@@ -77,6 +77,16 @@ class OpenFolder:
         with contextlib.suppress(OSError):
             os.unlink(self._at(name), dir_fd=self._handle)
 
+    def sync(self) -> None:
+        """Put the names in it on the disk, on systems where a folder can be opened."""
+        how = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)  # which waits for no pipe in its place
+        with contextlib.suppress(OSError):
+            handle = self.open("." if self._handle is not None else "", how)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
     def close(self) -> None:
         """It is held no more."""
         handle, self._handle = self._handle, None
@@ -168,7 +178,14 @@ def _keep_rights(made: int, old: os.stat_result) -> None:
                 os.fchown(made, -1, old.st_gid)
     if os.fstat(made).st_gid != old.st_gid:  # what was for one group is not for another
         mode = (mode & 0o707) | (mode & 0o007) << 3
-    os.fchmod(made, mode)
+    new = os.fstat(made)
+    if stat.S_IMODE(new.st_mode) == mode:
+        return  # a disk may say that it belongs to somebody else, who alone may change it
+    try:
+        os.fchmod(made, mode)
+    except PermissionError:
+        if stat.S_IMODE(new.st_mode) & ~mode:  # others may do more with it than with the old one
+            raise
 
 
 def _path_of(handle: int) -> str | None:

@@ -25,7 +25,7 @@ def is_url(path: str | os.PathLike[str]) -> bool:
     Args:
         path: A path or an address.
     """
-    text = os.fspath(path)
+    text = _written(path)
     return isinstance(text, str) and bool(_URL.match(text)) and not _is_file(text)
 
 
@@ -46,7 +46,7 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         >>> local_path("~/x") == Path.home() / "x"
         True
     """
-    text = os.fspath(path)
+    text = _written(path)
     if flaw := _flaw(text):
         raise ConfigurationError(f"{text!r} cannot be the path of a file: {flaw}.")
     if _is_file(text):
@@ -135,6 +135,15 @@ def _masked(address: str) -> str:
 
 def _is_file(text: str) -> bool:
     return text[:7].lower() == "file://"
+
+
+def _written(path: str | os.PathLike[str]) -> str:
+    try:
+        return os.fspath(path)
+    except TypeError:
+        raise ConfigurationError(
+            f"A {type(path).__name__} cannot be the path of a file: give a text or a pathlib.Path."
+        ) from None
 
 
 def _flaw(text: object) -> str:

@@ -10,7 +10,7 @@ import unicodedata
 from pathlib import Path
 
 from lionproc.engine.git_index import doubt_of, repository_with
-from lionproc.engine.trusted import VARIABLE, is_trusted
+from lionproc.engine.trusted import is_trusted, trusting
 
 __all__ = ["refuse_planted_link"]
 
@@ -133,7 +133,7 @@ def _refuse_way_out(
             errno.EPERM,
             f"{str(link)!r} is a link to {str(real)!r} that is part of the git repository "
             f"{str(repository)!r}{doubt_of(repository, made_by=made_by)}, so a stranger may have chosen what is "
-            f"replaced. Save to that path itself if it is meant, or say {VARIABLE}={real}",
+            f"replaced. Save to that path itself if it is meant, or say {trusting(real)}",
         )
 
 

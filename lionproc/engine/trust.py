@@ -23,7 +23,7 @@ from lionproc.engine.git_index import doubt_of, repository_with, tracks
 from lionproc.engine.journal_intake import logs_beside
 from lionproc.engine.made_here import is_made_here, mark, say_it_was_not
 from lionproc.engine.planted_links import refuse_planted_link
-from lionproc.engine.trusted import VARIABLE, is_trusted
+from lionproc.engine.trusted import is_trusted, trusting
 from lionproc.errors import JournalError
 
 __all__ = [
@@ -272,7 +272,7 @@ def _check_folder(folder: Path, path: str, *, above: bool) -> None:
 def _else(folder: Path) -> str:
     return (
         "use a folder of your own (LIONPROC_HOME=~/.lionproc, or journal=). If you trust all who "
-        f"can write there: {VARIABLE}={folder}"
+        f"can write there: {trusting(folder)}"
     )
 
 

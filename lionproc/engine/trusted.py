@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Final
 
-__all__ = ["VARIABLE", "is_trusted"]
+__all__ = ["VARIABLE", "is_trusted", "trusting"]
 
 VARIABLE: Final = "LIONPROC_TRUST"
+
+
+def trusting(folder: str | os.PathLike[str]) -> str:
+    """What a person says to trust whoever can write in a folder, as a shell reads it.
+
+    Args:
+        folder: A stranger may have chosen its name.
+
+    Example:
+        >>> trusting("/shared/$(whoami)")
+        "LIONPROC_TRUST='/shared/$(whoami)'"
+    """
+    name = os.fspath(folder)
+    if os.pathsep in name or not name.isprintable():
+        return f"{VARIABLE}= and its name, which has to be another one for that"
+    return f"{VARIABLE}={name if os.name == 'nt' else shlex.quote(name)}"
 
 
 def is_trusted(folder: Path) -> bool:

@@ -16,12 +16,12 @@ from typing import BinaryIO
 from lionproc.engine.new_file import NewFile, OpenFolder
 from lionproc.engine.paths import local_path
 from lionproc.engine.planted_links import refuse_planted_link
+from lionproc.engine.regular_file import opened_regular
 
 __all__ = [
     "make_folders",
     "refuse_odd_file",
     "replace_whole",
-    "sync_folder",
 ]
 
 SHARED_FILE = 0o664  # less the umask; never writable by everybody, whatever the umask is
@@ -73,7 +73,7 @@ def replace_whole(
             yield file.file
             file.flush()
             file.take_its_place()
-    sync_folder(target.parent)
+        folder.sync()
 
 
 def make_folders(folder: Path, mode: int = SHARED_FOLDER) -> None:
@@ -112,7 +112,7 @@ def _is_database(target: Path) -> bool:
     # One that is in use is never opened: closing it would drop the locks that this process has.
     if any(Path(f"{target}{end}").exists() for end in ("-wal", "-shm")):
         return True
-    with contextlib.suppress(OSError), target.open("rb") as file:
+    with contextlib.suppress(OSError), opened_regular(target, follow=True) as file:
         return file.read(len(_DATABASE)) == _DATABASE
     return False
 
@@ -133,13 +133,3 @@ def _mount_of(path: str) -> str:
                 os.close(handle)
             return next((line for line in told.splitlines() if line.startswith("mnt_id:")), "")
     return ""
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the rename durable, on systems where a folder can be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

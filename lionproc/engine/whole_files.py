@@ -21,7 +21,6 @@ from lionproc.engine.whole_file import (
     PRIVATE_FILE,
     make_folders,
     replace_whole,
-    sync_folder,
 )
 
 __all__ = ["replace_all"]
@@ -53,9 +52,9 @@ def replace_all(folder: Path, contents: Mapping[str, bytes]) -> dict[str, OSErro
             for name in [name for name, error in errors.items() if error.errno in _TOO_MANY]:
                 del errors[name]
                 errors |= _replaced(opened, {name: contents[name]})
+            opened.sync()
     except OSError as error:
         return {**dict.fromkeys(contents, error), **errors}
-    sync_folder(real)
     return errors
 
 

@@ -121,7 +121,7 @@ class Splitting:
             return False
         if is_open and not self._quoted:
             return True
-        if NUMBER.fullmatch(piece.strip()):
+        if NUMBER.fullmatch(piece.strip().rstrip("]")):  # the last one of a list
             return False
         if is_open and _may_go_on(piece):
             return True

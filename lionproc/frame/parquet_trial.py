@@ -22,7 +22,7 @@ import pyarrow as pa
 from lionproc.engine.kept_process import KeptProcess, NotStartedError
 from lionproc.engine.regular_file import bytes_of
 from lionproc.engine.spare_memory import spare_memory
-from lionproc.engine.trusted import VARIABLE, is_trusted
+from lionproc.engine.trusted import is_trusted, trusting
 from lionproc.errors import ConfigurationError
 from lionproc.frame.named_types import known_here
 from lionproc.frame.own_file import is_own
@@ -84,7 +84,7 @@ def try_files(
         "settings": _settings(),
     }
     folder = foreign.parent if isinstance(foreign, Path) else "the folder of a copy on this machine"
-    trust = f"{VARIABLE}={folder}"
+    trust = trusting(folder)
     try:
         said = PROCESS.ask(message, seconds, WAIT * seconds)
     except NotStartedError as error:

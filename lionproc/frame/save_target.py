@@ -22,6 +22,7 @@ from lionproc.engine.new_file import NewFile, OpenFolder, temporary_name
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import repository_of_parts
+from lionproc.engine.trusted import trusting
 from lionproc.engine.whole_file import PRIVATE_FILE, make_folders, refuse_odd_file
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.frame.parquet_reader import PART, facts_of, footer_of
@@ -333,7 +334,7 @@ def refuse_parts_of_git(folder: Path | Remote) -> None:
             f"The folder {str(folder)!r} holds parts ({there[0]}) that are tracked by the git "
             f"repository {str(repository)!r}{doubt_of(repository)}. What is in them would be taken for "
             "answers of this run, so nothing was sent. Choose another folder with save=; or, if they "
-            f"are yours: git rm --cached, or LIONPROC_TRUST={folder}"
+            f"are yours: git rm --cached, or {trusting(folder)}"
         )
 
 

@@ -21,6 +21,7 @@ from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
 from lionproc.engine.regular_file import read_regular
 from lionproc.engine.trust import check_found, check_link, others_of, repository_of_records
+from lionproc.engine.trusted import trusting
 from lionproc.engine.unfolding import unfolds
 from lionproc.engine.whole_file import replace_whole
 from lionproc.engine.whole_files import replace_all
@@ -151,7 +152,7 @@ def private_folder(path: str | os.PathLike[str]) -> Path:
             f"The records in {str(folder)!r} are part of the git repository {str(repository)!r}"
             f"{doubt_of(repository)}: whoever can write there has them asked at your cost, and "
             "believed. Give save_dir= another folder. If you trust all who can write there: "
-            f"LIONPROC_TRUST={folder}"
+            f"{trusting(folder)}"
         )
     try:
         if not folder.is_dir():

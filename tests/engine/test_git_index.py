@@ -61,19 +61,53 @@ def extension(name, content):
     return name + struct.pack(">I", len(content)) + content
 
 
-def put(content, *, hole=0):
+def put(content, *, zeros=0, hole=0):
     with Path(".git/index").open("wb") as index:
         index.write(content[:12])
+        index.write(bytes(zeros))
         index.seek(hole, os.SEEK_CUR)
         index.write(content[12:])
 
 
 def test_the_index_of_a_large_repository_is_looked_through(work):
-    put(head(2) + entry(b"another.csv") + HASH, hole=300 * 2**20)
+    put(head(2) + entry(b"another.csv") + HASH, zeros=100 * 2**20)
     assert repository_with(work / "answers.csv") is None
-    put(head(2) + entry(NAME) + HASH, hole=300 * 2**20)
+    put(head(2) + entry(NAME) + HASH, zeros=100 * 2**20)
     assert repository_with(work / "answers.csv") == work
     assert not doubt_of(work)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a file has no such rights there")
+@pytest.mark.parametrize("zeros", [0, 100 * 2**20])
+def test_an_index_that_is_cut_while_it_is_looked_through_ends_nobody(work, monkeypatch, zeros):
+    """As whoever shares a repository can do; a map of it would end the process (SIGBUS)."""
+    put(head(2) + entry(b"another.csv") + HASH, zeros=zeros)
+    Path(".git/index").chmod(0o666)
+    look = git_index._places
+
+    def cut(*index_and_name):
+        os.truncate(".git/index", 0)
+        return look(*index_and_name)
+
+    monkeypatch.setattr(git_index, "_places", cut)
+    assert repository_with(work / "answers.csv") is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a file has no such rights there")
+def test_an_index_that_is_too_long_to_be_read_and_may_be_cut_counts_as_tracking_all(
+    work, monkeypatch
+):
+    monkeypatch.setattr(git_index, "MOST_READ", 100)
+    monkeypatch.setattr(git_index, "MOST_READ_OF_OTHERS", 1000)
+    for zeros, rights, is_tracked in (
+        (500, 0o666, False),
+        (5000, 0o644, False),
+        (5000, 0o664, True),
+    ):
+        put(head(2) + entry(b"another.csv") + HASH, zeros=zeros)
+        Path(".git/index").chmod(rights)
+        assert (repository_with(work / "answers.csv") == work) == is_tracked
+    assert "others can change it" in doubt_of(work)
 
 
 def make(what):
@@ -82,6 +116,9 @@ def make(what):
     if what == "larger than any":
         put(head(2) + entry(b"a") + HASH, hole=2**31)
         return "its index is larger than 2 GiB"
+    if what == "with a hole":
+        put(head(2) + entry(b"a") + HASH, hole=2**30)
+        return "its index has holes"
     if what == "none at all":
         put(b"NONE" + head(2)[4:] + entry(b"a") + HASH)
         return "its index is damaged, or made by a newer git"
@@ -108,7 +145,7 @@ def make(what):
 
 
 KINDS = [
-    *("larger than any", "none at all", "of a newer git", "a folder", "a pipe"),
+    *("larger than any", "with a hole", "none at all", "of a newer git", "a folder", "a pipe"),
     *("of names that are too long", "cut off", "longer than it says", "without what it shares"),
 ]
 

@@ -22,6 +22,7 @@ from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.journal_intake import Intake
 from lionproc.engine.journal_record import to_row
 from lionproc.engine.made_here import mark
+from lionproc.engine.trusted import trusting
 from lionproc.errors import JournalError, LionprocWarning
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
@@ -513,7 +514,7 @@ def test_names_in_an_index_that_git_has_not_written_take_no_time_without_end(wor
     index = b"DIRC" + struct.pack(">II", 4, 1000) + entries + last
     names = []
     with contextlib.suppress(git_index._UnknownError):
-        names.extend(git_index._names(index, 20))
+        names.extend(git_index._names(index, 4, 20))
     assert sum(map(len, names)) <= 200 * git_index.LONGEST_PATH
     assert max(map(len, names), default=0) <= 2 * git_index.LONGEST_PATH
     assert b".lionproc/journal.sqlite" not in names  # nothing is looked for behind it
@@ -612,6 +613,21 @@ def test_the_folders_that_are_named_are_trusted_and_no_others(work, tmp_path, mo
     monkeypatch.setenv("LIONPROC_TRUST", str(work) + "-not")
     with pytest.raises(JournalError):
         Journal.open()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such shell")
+def test_a_way_on_with_a_strangers_name_in_it_runs_nothing_and_trusts_nothing_else():
+    assert trusting("/shared/my data") == "LIONPROC_TRUST='/shared/my data'"
+    said = trusting("/shared/$(touch x)'; rm -r y")
+    environment = {"PATH": os.environ["PATH"]}
+    shown = subprocess.run(
+        ["/bin/sh", "-c", f'export {said}; printf %s "$LIONPROC_TRUST"'],
+        capture_output=True, text=True, env=environment, check=True,
+    )  # fmt: skip
+    assert shown.stdout == "/shared/$(touch x)'; rm -r y"
+    for odd in ("/shared/x:/", "/shared/\x1b]0;x\x07", "/shared/x\n/", "/shared/\u202ex"):
+        assert trusting(odd).isprintable()
+        assert "/shared" not in trusting(odd)
 
 
 def test_the_way_on_works(work, tmp_path, monkeypatch):

@@ -1,3 +1,4 @@
+import io
 import os
 import shutil
 import stat
@@ -5,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lionproc.engine import whole_file, whole_files
@@ -15,6 +17,7 @@ from lionproc.engine.whole_file import make_folders, replace_whole
 from lionproc.engine.whole_files import replace_all
 from lionproc.errors import ConfigurationError
 from lionproc.frame.save_target import check_writable
+from lionproc.frame.spreadsheet import to_csv, to_excel
 
 ROOT = Path(__file__).parents[2]
 
@@ -306,6 +309,44 @@ def test_what_was_written_is_flushed_to_the_disk_before_it_has_the_name(tmp_path
     assert seen == [(False, False), (True, True)]  # the file, the rename, then its folder
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no such pipes")
+@pytest.mark.parametrize("save", ["put(path)", "replace_all(path.parent, {'out': b'new'})"])
+def test_a_pipe_in_the_place_of_the_folder_is_not_waited_for(tmp_path, save):
+    """Whoever may rename the folder can put one there in the last moment."""
+    code = (
+        "import os, sys; from pathlib import Path; from tests.engine.test_whole_file import *\n"
+        "def take_its_place(self):\n"
+        "    take(self); path.parent.rename(path.parent.with_name('away')); os.mkfifo(path.parent)\n"
+        "path, take = Path(sys.argv[1], 'shared', 'out'), NewFile.take_its_place\n"
+        "path.parent.mkdir(); NewFile.take_its_place = take_its_place\n"
+        f"{save}"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True, timeout=60)
+    assert (tmp_path / "away" / "out").read_text() == "new"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a file has other rights there")
+def test_on_a_disk_that_shows_files_as_somebody_elses_one_is_replaced_again(tmp_path, monkeypatch):
+    """As CIFS, vfat and shared folders of virtual machines do: the owner alone changes rights."""
+
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    put(tmp_path / "out", "old")
+    (tmp_path / "out").chmod(0o600)
+    monkeypatch.setattr(os, "fchmod", refused)
+    monkeypatch.setattr(os, "fchown", refused)
+    put(tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "new"
+    (tmp_path / "out").chmod(0o644)
+    put(tmp_path / "out", "newer")  # fewer may read it than could
+    assert (tmp_path / "out").read_text() == "newer"
+    (tmp_path / "out").chmod(0o400)
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    with pytest.raises(PermissionError):  # more may write it than could
+        put(tmp_path / "out")
+
+
 def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path):
     path = tmp_path / "out"
     put(path, "a" * 100_000)
@@ -371,10 +412,13 @@ def test_an_address_that_pathlib_has_taken_a_slash_from_becomes_no_folder(
     assert local_path(path) == Path(path)
 
 
-@pytest.mark.parametrize("path", ["", "a\0b", b"bytes"])
+@pytest.mark.parametrize("path", ["", "a\0b", b"bytes", None, 3, io.BytesIO()])
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(ConfigurationError, match="cannot be the path"):
         local_path(path)
+    for save in (to_csv, to_excel):
+        with pytest.raises(ConfigurationError, match="cannot be the path"):
+            save(pd.DataFrame({"a": [1]}), path)
 
 
 def test_a_password_in_an_address_is_not_shown():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lionproc.engine import new_file, whole_files
+from lionproc.engine import new_file
 from lionproc.engine.whole_files import replace_all
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_one_that_cannot_be_replaced_is_named_and_the_others_are_written(tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {*contents, "other"}
 
 
-@pytest.mark.parametrize("step", ["write", "flush", "take_its_place"])
+@pytest.mark.parametrize("step", ["flush", "take_its_place"])
 def test_what_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch, step):
     replace_all(tmp_path, {"one": b"before", "two": b"before"})
     real = getattr(new_file.NewFile, step)
@@ -58,13 +58,13 @@ def test_what_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path, monke
 
 def test_all_are_flushed_before_any_has_its_name_and_the_folder_last(tmp_path, monkeypatch):
     steps = []
-    flush, sync_folder = new_file.NewFile.flush, whole_files.sync_folder
+    flush, sync = new_file.NewFile.flush, new_file.OpenFolder.sync
     names = lambda: {path.name for path in tmp_path.iterdir()} & {"a", "b"}  # noqa: E731
     monkeypatch.setattr(
         new_file.NewFile, "flush", lambda self: (flush(self), steps.append(names()))
     )
     monkeypatch.setattr(
-        whole_files, "sync_folder", lambda each: (sync_folder(each), steps.append(names()))
+        new_file.OpenFolder, "sync", lambda self: (sync(self), steps.append(names()))
     )
     replace_all(tmp_path, {"a": b"1", "b": b"2"})
     assert steps == [set(), set(), {"a", "b"}]

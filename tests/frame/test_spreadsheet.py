@@ -514,6 +514,14 @@ def test_an_index_of_several_levels_is_made_safe_without_telling_its_rows_apart(
     assert frame.index.equals(index)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_list_of_numbers_is_the_same_one_whatever_separates_columns(tmp_path, separator):
+    for numbers in ([1.0, -2.0, -0.5], [[1, -2], [-3]], [-1e-5]):
+        frame = pd.DataFrame({"cell": pd.Series([numbers], dtype=object)})
+        path = frame.llm.to_csv(tmp_path / "out.csv", index=False, sep=separator)
+        assert json.loads(pd.read_csv(path, sep=separator)["cell"][0]) == numbers
+
+
 def test_an_array_that_is_no_text_is_written_as_it_prints(tmp_path):
     cell = np.array([b"\xff", 1], dtype=object)
     path = pd.DataFrame({"cell": pd.Series([cell], dtype=object)}).llm.to_csv(
