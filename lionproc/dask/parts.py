@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from lionproc.dask.part_note import Columns, note_expected, note_of
 from lionproc.dask.question import Question
-from lionproc.engine.git_index import doubt_of
+from lionproc.engine.git_index import doubt_of, is_gone
 from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import others_of, repository_of
 from lionproc.engine.trusted import trusting
@@ -36,6 +36,7 @@ from lionproc.frame.assemble import assemble, place_in
 from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
 from lionproc.frame.local_copy import local_copy
+from lionproc.frame.own_file import is_own
 from lionproc.frame.parquet_reader import PARTS, facts_of, read_source
 from lionproc.frame.parquet_trial import try_files
 from lionproc.frame.part_note import NOTE
@@ -151,7 +152,10 @@ class Part:
                 _try(copy, file)
                 yield source
             return
-        self._check_whose(file, file.stat(), repository_of(file))
+        repository = repository_of(file)
+        if repository is not None and is_gone(repository) and is_own(file):
+            repository = None
+        self._check_whose(file, file.stat(), repository)
         refuse_link(file)
         _try(file, file)
         flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))

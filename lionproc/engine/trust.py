@@ -19,7 +19,7 @@ import stat
 from functools import lru_cache
 from pathlib import Path
 
-from lionproc.engine.git_index import doubt_of, repository_with, tracks
+from lionproc.engine.git_index import doubt_of, is_gone, repository_with, tracks
 from lionproc.engine.journal_intake import logs_beside
 from lionproc.engine.made_here import is_made_here, mark, say_it_was_not
 from lionproc.engine.planted_links import refuse_planted_link
@@ -214,7 +214,7 @@ def _check_made_here(path: str, part: Path) -> None:
             f"chmod 600; {_else(part.parent)}"
         )
     repository = repository_with(part)
-    if repository is not None:
+    if repository is not None and not (is_gone(repository) and is_made_here(part.parent)):
         raise JournalError(
             f"{what} is part of the git repository {str(repository)!r}{doubt_of(repository)}: "
             "whoever can write there can write its answers, and reads yours. If you trust the answers in "
@@ -304,9 +304,13 @@ def repository_of_records(folder: Path) -> Path | None:
         folder: Where they are.
 
     Returns:
-        Its folder; None also where whoever can write there is trusted.
+        Its folder; None also where whoever can write there is trusted, and for a folder that was made
+        here where nobody has more than the tree of it.
     """
-    return _repository_of_any(folder, _RECORD, below=_STAGE)
+    found = _repository_of_any(folder, _RECORD, below=_STAGE)
+    if found is None or not is_gone(found):
+        return found
+    return found if folder.exists() and not is_made_here(folder) else None
 
 
 def repository_of_parts(folder: Path) -> Path | None:

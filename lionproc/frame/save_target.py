@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lionproc.engine.git_index import doubt_of
+from lionproc.engine.git_index import doubt_of, is_gone
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.new_file import NewFile, OpenFolder, temporary_name
 from lionproc.engine.paths import is_url, local_path, shown
@@ -25,6 +25,7 @@ from lionproc.engine.trust import repository_of_parts
 from lionproc.engine.trusted import trusting
 from lionproc.engine.whole_file import PRIVATE_FILE, make_folders, refuse_odd_file
 from lionproc.errors import ConfigurationError, LionprocError
+from lionproc.frame.own_file import is_own
 from lionproc.frame.parquet_reader import PART, facts_of, footer_of
 from lionproc.frame.place import AnyPath, Remote, place_of
 
@@ -329,6 +330,8 @@ def refuse_parts_of_git(folder: Path | Remote) -> None:
         return
     there = sorted(entry.name for entry in folder.iterdir() if PART.fullmatch(entry.name))
     repository = repository_of_parts(folder) if there else None
+    if repository is not None and is_gone(repository) and all(is_own(folder / n) for n in there):
+        repository = None
     if repository is not None:
         raise ConfigurationError(
             f"The folder {str(folder)!r} holds parts ({there[0]}) that are tracked by the git "

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
-from lionproc.engine import git_index
-from lionproc.engine.git_index import doubt_of, repository_with, tracks
+from lionproc.engine import git_index, git_names
+from lionproc.engine.git_index import doubt_of, is_gone, repository_with, tracks
 from lionproc.engine.journal import Journal
 from lionproc.engine.regular_file import opened_regular
 from lionproc.engine.trust import repository_of_parts, repository_of_records
 from lionproc.errors import ConfigurationError, JournalError, SaveError
+from lionproc.frame.save_target import refuse_parts_of_git
 from lionproc.service.records import RecordError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="no index is looked at there")
@@ -83,13 +84,13 @@ def test_an_index_that_is_cut_while_it_is_looked_through_ends_nobody(work, monke
     """As whoever shares a repository can do; a map of it would end the process (SIGBUS)."""
     put(head(2) + entry(b"another.csv") + HASH, zeros=zeros)
     Path(".git/index").chmod(0o666)
-    look = git_index._places
+    look = git_names.places
 
     def cut(*index_and_name):
         os.truncate(".git/index", 0)
         return look(*index_and_name)
 
-    monkeypatch.setattr(git_index, "_places", cut)
+    monkeypatch.setattr(git_names, "places", cut)
     assert repository_with(work / "answers.csv") is None
 
 
@@ -227,7 +228,7 @@ def test_names_at_more_places_than_are_looked_at_count_as_tracked(work, monkeypa
     names = [b"%03d/%b" % (n, NAME) for n in range(20)]
     put(head(2, 20) + b"".join(map(entry, names)) + HASH)
     assert repository_with(work / "answers.csv") is None
-    monkeypatch.setattr(git_index, "MOST_LOOKS", 10)
+    monkeypatch.setattr(git_names, "MOST_LOOKS", 10)
     assert repository_with(work / "answers.csv") == work
 
 
@@ -235,7 +236,7 @@ def test_names_at_more_places_than_are_looked_at_count_as_tracked(work, monkeypa
 def test_more_short_names_than_are_put_together_count_as_tracked(work, monkeypatch, bound):
     put(head(4, 20) + cut_entry(b"a") * 20 + HASH)
     assert repository_with(work / "answers.csv") is None
-    monkeypatch.setattr(git_index, bound, 10)
+    monkeypatch.setattr(git_names, bound, 10)
     assert repository_with(work / "answers.csv") == work
 
 
@@ -246,7 +247,6 @@ def test_more_short_names_than_are_put_together_count_as_tracked(work, monkeypat
         "an empty index",
         "an index without files",
         "split from nothing",
-        "a file that leads nowhere",
         "a file that leads to no name",
         "an empty file",
         "a file of somebody's notes",
@@ -281,7 +281,6 @@ def test_what_is_no_repository_or_a_new_one_refuses_nothing(work, what):
         (work / "nowhere").mkdir()
         place.write_bytes(
             {
-                "a file that leads nowhere": b"gitdir: ../moved/away/.git/worktrees/tree\n",
                 "a file that leads to no name": b"gitdir: \n",
                 "a path that is too long": b"gitdir: " + b"a/" * 2**17,
                 "a file of somebody's notes": b".",
@@ -291,6 +290,42 @@ def test_what_is_no_repository_or_a_new_one_refuses_nothing(work, what):
     Journal.open().close()
     assert repository_with(work / "answers.csv") is None
     lp.ProcessingService(save_dir="requests")
+
+
+def test_where_a_worktree_is_alone_what_was_made_there_is_believed_and_nothing_else(work):
+    """As in a container that has no more of a repository: git itself takes it for none."""
+    (work / ".git").rmdir()
+    (work / ".git").write_bytes(b"gitdir: ../moved/away/.git/worktrees/tree\n")
+    for _ in range(2):  # also when it is there
+        Journal.open().close()
+        lp.ProcessingService(save_dir="requests")
+    assert is_gone(work)
+    assert "to which its file .git leads" in doubt_of(work)
+    (work / "planted").mkdir()
+    (work / "planted" / "req_1a.json").write_text("{}")
+    with pytest.raises(RecordError, match="to which its file"):
+        lp.ProcessingService(save_dir="planted")
+    table = pd.DataFrame({"a": [1]})
+    (work / "link.csv").symlink_to("../elsewhere.csv")
+    with pytest.raises(SaveError, match="is part of the git repository"):
+        table.llm.to_csv("link.csv")
+    shutil.move(".lionproc", "made")
+    shutil.copytree("made", ".lionproc")  # as it would have come along
+    with pytest.raises(JournalError, match="to which its file"):
+        Journal.open()
+
+
+def test_where_a_worktree_is_alone_parts_that_were_saved_there_are_gone_on_with(work, model):
+    (work / ".git").rmdir()
+    (work / ".git").write_bytes(b"gitdir: ../moved/away/.git/worktrees/tree\n")
+    table = pd.DataFrame({"text": ["a", "b"]})
+    for _ in range(2):
+        table.llm.process("Say {text}", model=model, save="parts/", resume=False, progress=False)
+    refuse_parts_of_git(work / "parts")
+    (part,) = (work / "parts").iterdir()
+    pd.read_parquet(part).to_parquet(part)  # one that came along
+    with pytest.raises(ConfigurationError, match="to which its file"):
+        refuse_parts_of_git(work / "parts")
 
 
 @with_git

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 import lionproc as lp
-from lionproc.engine import git_index, journal_file, made_here, trust
+from lionproc.engine import git_names, journal_file, made_here, trust
 from lionproc.engine.home import home
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.journal_intake import Intake
@@ -513,10 +513,10 @@ def test_names_in_an_index_that_git_has_not_written_take_no_time_without_end(wor
     last = ENTRY + b"\x7f.lionproc/journal.sqlite\0"  # of the name before it, nothing
     index = b"DIRC" + struct.pack(">II", 4, 1000) + entries + last
     names = []
-    with contextlib.suppress(git_index._UnknownError):
-        names.extend(git_index._names(index, 4, 20))
-    assert sum(map(len, names)) <= 200 * git_index.LONGEST_PATH
-    assert max(map(len, names), default=0) <= 2 * git_index.LONGEST_PATH
+    with contextlib.suppress(git_names.UnknownError):
+        names.extend(git_names.names(index, 4, 20))
+    assert sum(map(len, names)) <= 200 * git_names.LONGEST_PATH
+    assert max(map(len, names), default=0) <= 2 * git_names.LONGEST_PATH
     assert b".lionproc/journal.sqlite" not in names  # nothing is looked for behind it
     Path(".git").mkdir()
     Path(".git/index").write_bytes(index)
