@@ -48,9 +48,8 @@ MOST_LEVELS_IN_ALL: Final = 400
 # and a half.
 MOST_GONE_OVER: Final = 5_000_000
 MOST_COMPARED: Final = 10_000  # numbers of many digits, with something: 20 to 70 us each
-MOST_PAIRS: Final = (
-    100_000  # of any number with one among the choices: 2 to 4 us each, if one has a point
-)
+MOST_PAIRS: Final = 100_000  # of any number with another: 2 to 4 us each, if one has a point
+AS_LONG: Final = 20  # pairs that one of numbers of many digits counts for
 LONG: Final = 100_000  # characters
 MOST_TOLD: Final = 10_000_000  # characters of the objects that faults are told with
 TOO_MANY: Final = "what is wrong cannot be told, for it may be too much; give less"
@@ -189,9 +188,11 @@ class SchemaCheck:
     def _is_short(self, text: str, long_numbers: int) -> bool:
         parts = self._rounds * self.trials.of_one_value
         compared = long_numbers * (parts + self.trials.choices) if long_numbers else 0
-        if self._numbers:
+        if self._numbers or self.trials.has_sets:
             values = 1 + text.count(",") + text.count("[") + text.count("{")  # or fewer
-            if parts * values * self._numbers > MOST_PAIRS:
+            pairs = parts * values * self._numbers
+            pairs += values**2 if self.trials.has_sets else 0  # their hashes can be made equal
+            if pairs * (AS_LONG if long_numbers else 1) > MOST_PAIRS:
                 return False
         return parts * len(text) <= MOST_GONE_OVER and compared <= MOST_COMPARED
 

@@ -311,7 +311,7 @@ def test_an_answer_for_many_levels_of_choices_is_checked_apart():
             inner = {"anyOf": [inner]}
         return {"type": "object", "properties": {"a": inner}, "required": ["a"]}
 
-    wrong = {"a": [number / 7 for number in range(500)]}
+    wrong = {"a": [number / 7 for number in range(200)]}
     for levels, is_apart in ((0, False), (40, True)):
         with pytest.raises(CallError):
             read(in_choices(levels), wrong)
@@ -621,6 +621,25 @@ def test_many_numbers_are_held_against_many_choices_in_a_process_of_their_own(nu
         with contextlib.suppress(CallError):
             read(schema, f'{{"a": [{", ".join([number] * count)}]}}')
         assert has_begun() == is_apart
+
+
+@pytest.mark.parametrize("fraction", ["1e-310", "0.5"])
+def test_many_numbers_that_have_to_differ_are_compared_in_a_process_of_their_own(fraction):
+    """Whole numbers of one float have one hash, so each is compared with each."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "array", "uniqueItems": True, "items": {"type": "array"}}},
+    }
+    for count, is_apart in ((5, False), (300, True)):
+        lists = (
+            f"[{fraction}, {fraction}, {2**60 + number % 10}, {number}]" for number in range(count)
+        )
+        with contextlib.suppress(CallError):
+            read(schema, f'{{"a": [{", ".join(lists)}]}}')
+        assert has_begun() == is_apart
+    trial_process.PROCESS.stop()
+    assert read(schema, {"a": [[f"tag {number}"] for number in range(100)]})
+    assert not has_begun()
 
 
 def test_texts_are_held_against_many_choices_at_once():
