@@ -430,6 +430,28 @@ def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch
     assert not doubt_of(work)
 
 
+def test_a_name_is_put_in_its_form_piece_by_piece_where_marks_follow_one_another(monkeypatch):
+    """To order marks takes the square of their number: a name of 64 KB took more than a second."""
+    normalize, longest = unicodedata.normalize, []
+
+    def noted(form, text):
+        longest.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", noted)
+    git_names._folded(("a" + "\u0301\u0316" * 30_000).encode())
+    assert max(longest) <= 128
+    for text in (
+        "Ả\u0323" * 200,
+        "x" * 63 + "e\u0323\u0302" + "é" * 100,
+        "한글" * 100,
+        "A\u030aß" * 99,
+    ):
+        folded = normalize("NFD", normalize("NFD", text).casefold())
+        assert git_names._folded(text.encode()).decode() == folded
+        assert git_names._folded(normalize("NFC", text).encode()).decode() == folded
+
+
 @with_git
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_a_name_is_the_same_in_each_of_its_forms(work, form):

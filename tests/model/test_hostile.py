@@ -205,7 +205,7 @@ HARD_TEXTS = {
 # An example of each that is made of something else.
 PUT_TOGETHER = {
     "cli/writing.py": re.compile(f"[{_SIGNS}]"),
-    "engine/git_index.py": re.compile(re.escape(b"a/b/") + _STAGE + _RECORD + rb"(?=\0)"),
+    "engine/git_names.py": re.compile(re.escape(b"a/b/") + _STAGE + _RECORD + rb"(?=\0)"),
     "frame/formulas.py": re.compile("[,;\t\r\n]"),
     "model/credentials.py": _spelling('sk-a+b/c=d"e&f<g>h i:j'),
     "model/fitting.py": re.compile(r"(?<![\w.])(?:max_tokens|maxTokens)(?!\w)"),
