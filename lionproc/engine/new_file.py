@@ -14,13 +14,21 @@ import os
 import secrets
 import shutil
 import stat
+import time
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
-__all__ = ["NewFile", "OpenFolder", "temporary_name"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["ChangedError", "NewFile", "OpenFolder", "temporary_name"]
 
 _HAS_CALLS = os.open in os.supports_dir_fd and hasattr(os, "fchown")
+_TRIES, _PAUSE_S = 100, 0.02
 _SWAPPED = "somebody else has put something in its place while it was written"
 _GONE = "it, or its folder, was removed while it was written"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -31,6 +39,10 @@ def temporary_name(name: str) -> str:
     # A leading dot and another ending: readers of the folder pass over it, should a power cut
     # leave one behind.
     return f".{name[:40]}.{secrets.token_hex(4)}.tmp"
+
+
+class ChangedError(OSError):
+    """Somebody else has written into a file while one was written that begins with what it held."""
 
 
 class OpenFolder:
@@ -63,6 +75,11 @@ class OpenFolder:
         except FileNotFoundError:
             return None
 
+    def state_of(self, name: str) -> tuple[int, ...] | None:
+        """By what it is seen whether a file was written into, or is another one; None if it is not there."""
+        found = self.found(name)
+        return None if found is None else _state_of(found)
+
     def open(self, name: str, flags: int, mode: int = 0) -> int:
         """As `os.open`."""
         return os.open(self._at(name), flags, mode, dir_fd=self._handle)
@@ -76,6 +93,20 @@ class OpenFolder:
         """Remove a file; nothing happens if that cannot be."""
         with contextlib.suppress(OSError):
             os.unlink(self._at(name), dir_fd=self._handle)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """One at a time, of those that ask for it, where the file system has such locks.
+
+        Nobody is waited for without end: anybody who may read a folder can lock it.
+        """
+        with contextlib.ExitStack() as held:
+            if fcntl is not None and self._handle is not None:
+                with contextlib.suppress(OSError):
+                    handle = self.open(".", os.O_RDONLY | os.O_DIRECTORY)
+                    held.callback(os.close, handle)
+                    _lock(handle)
+            yield
 
     def sync(self) -> None:
         """Put the names in it on the disk, on systems where a folder can be opened."""
@@ -127,16 +158,23 @@ class NewFile:
         self._folder = folder
         self._temporary = temporary_name(name)
         self._old = old
+        self._goes_on = False
+        self._begun_with: tuple[int, ...] | None = None
         self._is_in_place = False
         self.file: BinaryIO = os.fdopen(folder.open(self._temporary, _NEW, mode), "w+b")
 
     def begin_with_old(self) -> None:
-        """Copy what the other one holds into it."""
+        """Copy what the other one holds into it; it takes no other's place then."""
+        self._goes_on = True
+        if self._old is None:
+            return
         how = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         source = os.fdopen(self._folder.open(self.name, how | getattr(os, "O_NONBLOCK", 0)), "rb")
         with source:
-            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            found = os.fstat(source.fileno())
+            if not stat.S_ISREG(found.st_mode):
                 raise OSError(errno.EPERM, _SWAPPED)
+            self._begun_with = _state_of(found)
             shutil.copyfileobj(source, self.file)
 
     def flush(self) -> None:
@@ -147,14 +185,22 @@ class NewFile:
         os.fsync(self.file.fileno())
 
     def take_its_place(self) -> None:
-        """Give it the name."""
+        """Give it the name.
+
+        Raises:
+            ChangedError: The other one has changed since it was begun with.
+            OSError: It cannot be, or is not there any more.
+        """
         found, own = self._folder.found(self._temporary), os.fstat(self.file.fileno())
         if found is None:
             raise OSError(errno.ENOENT, _GONE)
         if not os.path.samestat(found, own):
             raise OSError(errno.EPERM, _SWAPPED)
         self.file.close()  # some systems give no name to what is open, and some disks only now say no
-        self._folder.rename(self._temporary, self.name)
+        with self._folder.alone() if self._goes_on else contextlib.nullcontext():
+            if self._goes_on and self._begun_with != self._folder.state_of(self.name):
+                raise ChangedError(errno.EAGAIN, "somebody else has written into it meanwhile")
+            self._folder.rename(self._temporary, self.name)
         self._is_in_place = True
 
     def __enter__(self) -> Self:
@@ -165,6 +211,18 @@ class NewFile:
             self.file.close()
         if not self._is_in_place:
             self._folder.remove(self._temporary)
+
+
+def _lock(handle: int) -> None:
+    for _ in range(_TRIES):
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_S)
+
+
+def _state_of(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _keep_rights(made: int, old: os.stat_result) -> None:

@@ -68,7 +68,7 @@ def replace_whole(
             raise PermissionError(errno.EACCES, "the file is write-protected")
         mode = PRIVATE_FILE if private or old is not None else SHARED_FILE
         with NewFile(folder, target.name, old, mode) as file:
-            if goes_on and old is not None:
+            if goes_on:
                 file.begin_with_old()
             yield file.file
             file.flush()

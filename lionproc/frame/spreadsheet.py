@@ -24,18 +24,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lionproc.engine.new_file import ChangedError
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, ConfigurationError
 from lionproc.frame.cell import is_huge, printed, printed_whole
 from lionproc.frame.csv_quoting import quoting_of
 from lionproc.frame.dtypes import cells_of
 from lionproc.frame.formulas import NUMBER, NUMBERS, Splitting, number_of, sign_of
-from lionproc.frame.place import AnyPath, place_of, saving, saving_on
+from lionproc.frame.place import AnyPath, SaveError, place_of, saving, saving_on
 from lionproc.frame.sheet_engine import ENGINES, choose_engine
 from lionproc.model.as_json import to_json
 
 __all__ = ["csv_cleaner", "csv_end_cleaner", "flat_cells", "harmless", "to_csv", "to_excel"]
 
+_TRIES = 50  # where others go on in the same file
 _LINE = ("\t", "\r", "\n")  # a text that begins with one of these may begin in another cell
 _ERRORS = re.compile(
     r"#(NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|SPILL!|CALC!|FIELD!|BLOCKED!|UNKNOWN!|CONNECT!"
@@ -130,9 +132,15 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
         options["compression"] = _compression(place.name)
     encoding = options.get("encoding") or "utf-8"
     is_text = options["compression"] is None and b"\0" not in "\n".encode(encoding)
-    with saving_on(path, mode, storage, is_text=is_text) as file:
-        made = _defused(frame, options, csv_cleaner(**options))
-        made.to_csv(file, mode="a" if mode[:1] == "a" else "w", **options)
+    made = _defused(frame, options, csv_cleaner(**options))
+    for left in reversed(range(_TRIES)):
+        try:
+            with saving_on(path, mode, storage, is_text=is_text) as file:
+                made.to_csv(file, mode="a" if mode[:1] == "a" else "w", **options)
+            break
+        except SaveError as error:
+            if not left or not isinstance(error.__cause__, ChangedError):
+                raise
     return shown(path) if is_url(path) else local_path(path)
 
 

@@ -405,7 +405,7 @@ def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch
         "stra\u00dfe.csv",
         "o\ufb03ce.csv",
     ]
-    odd += [".lion\u200dproc/journal.sqlite", "x\ufe0f.csv"]
+    odd += ["process\u0131ng.csv", ".lion\u200dproc/journal.sqlite", "x\ufe0f.csv"]
     for name in ("ANSWERS.sqlite", "SVC/req_1a.json", "ÉTÉ.csv", *odd):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_bytes(b"-")
@@ -420,7 +420,15 @@ def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch
         Path(".GIT").symlink_to(".git")  # as it is found there too
     assert repository_with(work / "Answers.sqlite") == work
     assert repository_of_records(work / "svc") == work
-    for name in ("été.csv", "lk", "strasse.csv", "STRASSE.csv", "office.csv", "x.csv"):
+    for name in (
+        "été.csv",
+        "lk",
+        "strasse.csv",
+        "STRASSE.csv",
+        "office.csv",
+        "x.csv",
+        "processing.csv",
+    ):
         assert repository_with(work / name) == work
         assert repository_with(work / name / "within") is None
     assert repository_with(work / ".lionproc" / "journal.sqlite") == work
@@ -428,6 +436,19 @@ def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch
     assert repository_with(work / "ete.csv") is None
     assert repository_with(work / "strase.csv") is None
     assert not doubt_of(work)
+
+
+def test_no_name_is_folded_that_no_file_can_have_and_not_too_many(work, monkeypatch):
+    """A short index of version 4 can have millions of long names, which share all but their ends."""
+    Path(".GIT").symlink_to(".git")  # names are found in any case
+    monkeypatch.setattr(git_names, "MOST_FOLDED", 10_000)
+    long = cut_entry("é".encode() * 3000) + b"".join(cut_entry(b"%d" % n, 1) for n in range(50))
+    put(head(4, 51) + long + HASH)
+    assert repository_with(work / "answers.csv") is None
+    assert not doubt_of(work)
+    put(head(4, 51) + long.replace("é".encode() * 2000, b"") + HASH)
+    assert repository_with(work / "deep" / "answers.csv") == work
+    assert "more or longer names" in doubt_of(work)
 
 
 def test_a_name_is_put_in_its_form_piece_by_piece_where_marks_follow_one_another(monkeypatch):

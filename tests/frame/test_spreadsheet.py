@@ -6,8 +6,11 @@ import enum
 import io
 import itertools
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 import zipfile
 from decimal import Decimal
 from fractions import Fraction
@@ -18,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
+from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError, SaveError
 from lionproc.frame.spreadsheet import harmless
 
 HIDDEN = {
@@ -512,6 +515,42 @@ def test_an_index_of_several_levels_is_made_safe_without_telling_its_rows_apart(
     assert read.iloc[:, 0].tolist()[0] == "'=a"
     assert read.iloc[:, 1].tolist() == ["1" + "0" * 17, "2", "2", "3"]
     assert frame.index.equals(index)
+
+
+@pytest.mark.parametrize("begun", ["k,i\n", None], ids=["into a file", "into none yet"])
+def test_rows_that_somebody_else_adds_meanwhile_are_not_lost(tmp_path, monkeypatch, begun):
+    path = tmp_path / "out.csv"
+    if begun:
+        path.write_text(begun)
+    add, others = pd.DataFrame.to_csv, ["theirs,1\n", "theirs,2\n"]
+
+    def added(self, *args, **options):
+        if others:
+            with path.open("a") as file:
+                file.write(others.pop(0))
+        add(self, *args, **options)
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", added)
+    frame = pd.DataFrame({"k": ["mine"], "i": [3]})
+    frame.llm.to_csv(path, mode="a", header=False, index=False)
+    assert path.read_text() == f'{begun or ""}theirs,1\ntheirs,2\n"mine",3\n'
+    others[:] = ["theirs,4\n"] * 1000
+    with pytest.raises(SaveError, match="written into it meanwhile"):
+        frame.llm.to_csv(path, mode="a", header=False, index=False)
+    assert path.read_text().count("theirs,4") == 1000 - len(others)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such locks")
+def test_two_processes_that_add_rows_to_one_file_lose_none(tmp_path):
+    path = tmp_path / "out.csv"
+    code = (
+        "import sys, pandas as pd, lionproc\n"
+        "for i in range(20):\n"
+        "    pd.DataFrame({'i': [i]}).llm.to_csv(sys.argv[1], mode='a', header=False, index=False)"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert sorted(map(int, path.read_text().split())) == sorted([*range(20)] * 2)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
