@@ -216,9 +216,11 @@ class NewFile:
 def _lock(handle: int) -> None:
     for _ in range(_TRIES):
         try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _state_of(found: os.stat_result) -> tuple[int, ...]:
