@@ -21,9 +21,7 @@ from typing import BinaryIO
 from lionproc.engine.git_names import (
     HASHES,
     LONGEST_PATH,
-    AsWritten,
     Bytes,
-    InAnyCase,
     Name,
     UnknownError,
     ends_well,
@@ -132,7 +130,7 @@ def _lists(folder: Path, path: str, below: bytes, made_by: int | None) -> bool:
     is_ours = owner in {os.geteuid(), 0}
     if not is_ours and (made_by is None or owner not in {made_by, around}):
         return False  # others may put one into /tmp
-    looked_for = InAnyCase(path, below) if _takes_any_case(folder) else AsWritten(path, below)
+    looked_for = Name(path, below, any_case=_takes_any_case(folder))
     try:
         led = _led_to(place)
         if led is not None and led != place and not led.is_dir():

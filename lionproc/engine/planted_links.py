@@ -147,4 +147,4 @@ def _is_alike(link: Path, real: Path, made_by: int) -> bool:
 def _is_gits(step: str) -> bool:
     """Whether a file system may take a name for `.git`: in any case, with what it leaves out (HFS+, NTFS)."""
     seen = "".join(each for each in unicodedata.normalize("NFKC", step) if each.isprintable())
-    return _GITS.fullmatch(seen.partition(":")[0].rstrip(" .").casefold()) is not None
+    return _GITS.fullmatch(seen.partition(":")[0].rstrip(" .").upper().casefold()) is not None

@@ -405,6 +405,7 @@ def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch
         "stra\u00dfe.csv",
         "o\ufb03ce.csv",
     ]
+    odd += ["bits./part-00000-0a1b2c3d.parquet", "jobs /req_1a.json", "last.csv. "]
     odd += ["process\u0131ng.csv", ".lion\u200dproc/journal.sqlite", "x\ufe0f.csv"]
     for name in ("ANSWERS.sqlite", "SVC/req_1a.json", "ÉTÉ.csv", *odd):
         Path(name).parent.mkdir(exist_ok=True)
@@ -432,10 +433,29 @@ def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch
         assert repository_with(work / name) == work
         assert repository_with(work / name / "within") is None
     assert repository_with(work / ".lionproc" / "journal.sqlite") == work
-    assert repository_of_parts(work / "answers") == work
+    assert repository_of_parts(work / "answers") == repository_of_parts(work / "bits") == work
+    assert repository_of_records(work / "jobs") == work
     assert repository_with(work / "ete.csv") is None
     assert repository_with(work / "strase.csv") is None
     assert not doubt_of(work)
+
+
+@with_git
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are found in any case there")
+def test_a_letter_that_a_disk_takes_for_another_is_that_one(work):
+    """As ZFS does with normalization=formD, in each case for itself."""
+    shutil.rmtree(".git")
+    for name in ("\u212aPI/part-00000-0a1b2c3d.parquet", "a\u037eb.csv", "x\u1fefy.csv", "\u212b.csv",
+                 "e\u0302\u0323.csv"):  # fmt: skip
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"-")
+    git("init", "-q", ".")
+    git("-c", "core.precomposeUnicode=false", "add", "-f", ".")
+    assert repository_of_parts(work / "KPI") == work
+    assert repository_of_parts(work / "kPI") is None
+    for name in ("a;b.csv", "x`y.csv", "\u00c5.csv", "A\u030a.csv", "\u1ec7.csv"):
+        assert repository_with(work / name) == work
+    assert repository_with(work / "\u00e5.csv") is None
 
 
 def test_no_name_is_folded_that_no_file_can_have_and_not_too_many(work, monkeypatch):
@@ -460,7 +480,7 @@ def test_a_name_is_put_in_its_form_piece_by_piece_where_marks_follow_one_another
         return normalize(form, text)
 
     monkeypatch.setattr(unicodedata, "normalize", noted)
-    git_names._folded(("a" + "\u0301\u0316" * 30_000).encode())
+    git_names._folded(("a" + "\u0301\u0316" * 30_000).encode(), any_case=True)
     assert max(longest) <= 128
     for text in (
         "Ả\u0323" * 200,
@@ -469,8 +489,8 @@ def test_a_name_is_put_in_its_form_piece_by_piece_where_marks_follow_one_another
         "A\u030aß" * 99,
     ):
         folded = normalize("NFD", normalize("NFD", text).casefold())
-        assert git_names._folded(text.encode()).decode() == folded
-        assert git_names._folded(normalize("NFC", text).encode()).decode() == folded
+        assert git_names._folded(text.encode(), any_case=True).decode() == folded
+        assert git_names._folded(normalize("NFC", text).encode(), any_case=True).decode() == folded
 
 
 @with_git

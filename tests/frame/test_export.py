@@ -816,6 +816,7 @@ def test_a_link_of_a_repository_leads_no_save_out_of_it(tmp_path, server, model,
         ("out.csv", "sub/.GIT/config"),
         ("out.csv", "sub/GIT~1"),
         ("out.csv", "sub/.g\u200cit"),
+        ("out.csv", "sub/.g\u0131t"),
         ("folder", "sub/.git"),
         ("out.csv", ".venv/lib/theirs.pth"),  # Python runs what is in it
         ("out.csv", ".envrc"),
