@@ -111,10 +111,10 @@ def _is_any(fits: Callable[[bytes], object], index: Bytes, version: int) -> bool
 def _folded(name: bytes, *, any_case: bool) -> bytes:
     """A name as others are that a file system takes for the same (Unicode, "Default Caseless Matching")."""
     if not name.isascii():
-        text = _decomposed(os.fsdecode(name))
+        text = _decomposed(name.decode("utf-8", "surrogateescape"))
         if any_case:  # in capitals first, to which ZFS folds: so U+0131 is an i
             text = _decomposed(text.upper().casefold().translate(_UNSEEN))
-        name = os.fsencode(text)
+        name = text.encode("utf-8", "surrogateescape")
     if not any_case:
         return name
     name = name.lower()
@@ -187,7 +187,9 @@ def _whole_names(index: Bytes, hash_size: int) -> Iterator[bytes]:
     place = _HEAD
     for _ in range(min(int.from_bytes(index[8:12]), MOST_NAMES)):
         start = place + _BEFORE_HASH + hash_size + 2
-        start += 2 if index[start - 2 : start - 1] >= b"\x40" else 0  # of flags there are more
+        if start > len(index):
+            raise UnknownError
+        start += 2 if index[start - 2] & 0x40 else 0  # of flags there are more
         end = index.find(b"\0", start)
         if end < 0 or end - start > LONGEST_PATH:
             raise UnknownError

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from lionproc.engine.regular_file import first_hole
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -174,6 +176,10 @@ class NewFile:
             found = os.fstat(source.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise OSError(errno.EPERM, _SWAPPED)
+            if first_hole(source.fileno()) < found.st_size:  # they would be written out
+                raise OSError(
+                    errno.EINVAL, "it has holes, and no file that is written whole has any"
+                )
             self._begun_with = _state_of(found)
             shutil.copyfileobj(source, self.file)
 

@@ -310,7 +310,17 @@ def repository_of_records(folder: Path) -> Path | None:
     found = _repository_of_any(folder, _RECORD, below=_STAGE)
     if found is None or not is_gone(found):
         return found
-    return found if folder.exists() and not is_made_here(folder) else None
+    return found if not is_made_here(folder) and _holds_records(folder) else None
+
+
+def _holds_records(folder: Path, *, stages: bool = True) -> bool:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(("req_", "batch_", "job_")):
+                return True
+            if stages and entry.is_dir() and _holds_records(Path(entry.path), stages=False):
+                return True
+    return False
 
 
 def repository_of_parts(folder: Path) -> Path | None:

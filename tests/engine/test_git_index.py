@@ -302,6 +302,9 @@ def test_where_a_worktree_is_alone_what_was_made_there_is_believed_and_nothing_e
     assert is_gone(work)
     assert "to which its file .git leads" in doubt_of(work)
     (work / "planted").mkdir()
+    lp.ProcessingService(save_dir="planted")  # nothing is in it
+    shutil.rmtree("planted")
+    (work / "planted").mkdir()
     (work / "planted" / "req_1a.json").write_text("{}")
     with pytest.raises(RecordError, match="to which its file"):
         lp.ProcessingService(save_dir="planted")
@@ -437,6 +440,20 @@ def test_where_names_are_found_in_any_case_git_has_them_in_any(work, monkeypatch
     assert repository_of_records(work / "jobs") == work
     assert repository_with(work / "ete.csv") is None
     assert repository_with(work / "strase.csv") is None
+    assert not doubt_of(work)
+
+
+@with_git
+@pytest.mark.parametrize("bit", ["--assume-unchanged", "--skip-worktree"])
+def test_a_name_is_found_whatever_else_its_entry_says(work, bit):
+    shutil.rmtree(".git")
+    Path("answers.csv").write_bytes(b"-")
+    git("init", "-q", ".")
+    git("add", "-f", ".")
+    git("update-index", bit, "answers.csv")
+    assert repository_with(work / "answers.csv") == work
+    Path(".GIT").exists() or Path(".GIT").symlink_to(".git")  # names are found in any case
+    assert repository_with(work / "answers.csv") == work
     assert not doubt_of(work)
 
 

@@ -309,6 +309,21 @@ def test_what_was_written_is_flushed_to_the_disk_before_it_has_the_name(tmp_path
     assert seen == [(False, False), (True, True)]  # the file, the rename, then its folder
 
 
+def test_a_file_of_holes_is_not_written_out_to_go_on_in_it(tmp_path):
+    with (tmp_path / "out").open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(OSError, match="holes"), replace_whole(tmp_path / "out", goes_on=True):
+        raise AssertionError("it was copied")
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are shorter there")
+def test_a_file_of_the_longest_name_is_replaced(tmp_path):
+    for text in ("old", "new"):
+        put(tmp_path / ("x" * 255), text)
+    assert (tmp_path / ("x" * 255)).read_text() == "new"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there are no such pipes")
 @pytest.mark.parametrize("save", ["put(path)", "replace_all(path.parent, {'out': b'new'})"])
 def test_a_pipe_in_the_place_of_the_folder_is_not_waited_for(tmp_path, save):
