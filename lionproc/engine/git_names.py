@@ -25,7 +25,7 @@ __all__ = [
 LONGEST_PATH = 2**16  # bytes
 MOST_NAMES = 10_000_000  # that are put together of those before them
 MOST_BYTES = 2**34  # of those names
-MOST_FOLDED = 2**26  # of those that are folded, a tenth of a microsecond each
+MOST_FOLDED = 2**24  # of those that are folded, half a microsecond each
 LONGEST_STEP = 1020  # bytes: no file system has a name of more than 255 letters
 MOST_LOOKS = 10_000_000  # at places where a name may stand
 MOST_EXTENSIONS = 20
@@ -68,9 +68,10 @@ class Name:
     def __init__(self, path: str, below: bytes, *, any_case: bool) -> None:
         self._any_case = any_case
         self._longest = (path.count("/") + 2) * LONGEST_STEP
-        folded = re.escape(_folded(os.fsencode(path), any_case=any_case))
+        begins = _folded(os.fsencode(path), any_case=any_case)
+        self._first = begins[:1].lower()
         below = b"(?i:%b)" % below if any_case else below
-        self._folded = re.compile(folded + below, re.DOTALL)
+        self._folded = re.compile(re.escape(begins) + below, re.DOTALL)
         letters = (_SAME.get(each) or re.escape(each.encode()) for each in path if each.isascii())
         is_plain = path.isascii() and not any_case
         self._as_written = b"".join(letters) + below if is_plain else None
@@ -87,7 +88,7 @@ class Name:
             def fits(name: bytes) -> object:
                 nonlocal left
                 if not name.isascii():
-                    if len(name) > self._longest:
+                    if len(name) > self._longest or not self._may_begin(name):
                         return None
                     left -= len(name)
                     if left < 0:
@@ -99,6 +100,10 @@ class Name:
             return _is_any(re.compile(self._as_written).fullmatch, index, version)
         found = places(index, re.compile(self._as_written + rb"(?=\0)"))  # in a tenth of the time
         return any(_is_name(index, *each.span()) for each in found)
+
+    def _may_begin(self, name: bytes) -> bool:
+        first = name[:1]
+        return not (self._first and first.isascii()) or first.lower() == self._first
 
 
 def _is_any(fits: Callable[[bytes], object], index: Bytes, version: int) -> bool:
@@ -124,14 +129,18 @@ def _folded(name: bytes, *, any_case: bool) -> bytes:
 
 
 def _decomposed(text: str) -> str:
-    """A text in NFD, in time in proportion to its length: marks in a row take the square of their number."""
+    """A text in NFD, in time in proportion to its length: to sort marks takes the square of their number.
+
+    Raises:
+        UnknownError: There are more in a row than anybody writes (UAX #15 has 30).
+    """
     parts, start = [], 0
     while start < len(text):
-        end = (
-            start + _PIECE
-        )  # or where no mark follows; nobody writes more than 30 in a row (UAX #15)
-        while end < min(len(text), start + 2 * _PIECE) and unicodedata.combining(text[end]):
+        end = start + _PIECE  # or where no mark follows
+        while end < len(text) and unicodedata.combining(text[end]):
             end += 1
+            if end > start + 2 * _PIECE:
+                raise UnknownError
         parts.append(unicodedata.normalize("NFD", text[start:end]))
         start = end
     return "".join(parts)

@@ -37,7 +37,7 @@ from lionproc.model.as_json import to_json
 
 __all__ = ["csv_cleaner", "csv_end_cleaner", "flat_cells", "harmless", "to_csv", "to_excel"]
 
-_TRIES = 50  # where others go on in the same file
+_TRIES = 20  # where others go on in the same file
 _LINE = ("\t", "\r", "\n")  # a text that begins with one of these may begin in another cell
 _ERRORS = re.compile(
     r"#(NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|SPILL!|CALC!|FIELD!|BLOCKED!|UNKNOWN!|CONNECT!"
@@ -113,7 +113,8 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
         frame: Any frame.
         path: The file, or its address; replaced, whole or not at all. Missing folders are made.
         **options: Those of `DataFrame.to_csv`. With `mode="a"` the rows come after those that
-            are there, all of them or none.
+            are there, all of them or none: in a new file in place of the old one, into which a
+            program goes on writing that keeps it open.
 
     Returns:
         The path.
