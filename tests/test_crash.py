@@ -91,26 +91,31 @@ import io
 import pyarrow.parquet as pq
 from lionproc.frame import export
 write_down = export._write_down
-def _write_down(table, path):
+def _write_down(table, file):
     sink = io.BytesIO()
     pq.write_table(table, sink)
-    path.write_bytes(sink.getvalue()[: sink.tell() // 2])
+    file.write(sink.getvalue()[: sink.tell() // 2])
+    file.flush()
     die()
-    write_down(table, path)
+    file.seek(0)
+    file.truncate()
+    write_down(table, file)
 export._write_down = _write_down
 """,
     "before_a_part_has_its_name": """
 real = os.replace
-def replace(*args, **kwargs):
-    die()
-    real(*args, **kwargs)
+def replace(source, *args, **kwargs):
+    if "probe" not in source:
+        die()
+    real(source, *args, **kwargs)
 os.replace = replace
 """,
     "after_a_part_has_its_name": """
 real = os.replace
-def replace(*args, **kwargs):
-    real(*args, **kwargs)
-    die()
+def replace(source, *args, **kwargs):
+    real(source, *args, **kwargs)
+    if "probe" not in source:
+        die()
 os.replace = replace
 """,
 }

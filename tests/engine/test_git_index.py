@@ -479,7 +479,9 @@ def test_no_name_is_folded_that_no_file_can_have_and_not_too_many(work, monkeypa
     """A short index of version 4 can have millions of long names, which share all but their ends."""
     Path(".GIT").symlink_to(".git")  # names are found in any case
     monkeypatch.setattr(git_names, "MOST_FOLDED", 10_000)
-    long = cut_entry(b"x" + "é".encode() * 3000) + b"".join(cut_entry(b"%d" % n, 1) for n in range(50))
+    long = cut_entry(b"x" + "é".encode() * 3000) + b"".join(
+        cut_entry(b"%d" % n, 1) for n in range(50)
+    )
     put(head(4, 51) + long + HASH)
     assert repository_with(work / "answers.csv") is None
     assert not doubt_of(work)
