@@ -16,7 +16,7 @@ import decimal
 import io
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +129,9 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     mode = str(options.pop("mode", "w"))
     storage = options.pop("storage_options", None)
     place = place_of(path, storage)
-    if options.get("compression", "infer") == "infer":
-        options["compression"] = _compression(place.name)
+    options["compression"] = _compression(place.name, options.get("compression", "infer"))
+    if mode[:1] == "a" and _method_of(options["compression"]) == "tar":
+        raise ConfigurationError("mode='a' adds no rows to a .tar: use .csv, or .csv.gz.")
     encoding = options.get("encoding") or "utf-8"
     is_text = options["compression"] is None and b"\0" not in "\n".encode(encoding)
     made = _defused(frame, options, csv_cleaner(**options))
@@ -180,13 +181,24 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     return shown(path) if is_url(path) else local_path(path)
 
 
-def _compression(name: str) -> object:
-    """What pandas would read from the name; the file it writes to has another one at first."""
+def _compression(name: str, given: Any) -> object:
+    """What pandas would read from the name; the file it writes to has none for it."""
+    wanted = dict(given) if isinstance(given, Mapping) else {"method": given}
     stem, _, ending = name.rpartition(".")
-    method = _COMPRESSIONS.get(ending.lower()) if stem else None
-    if method and stem.lower().endswith(".tar"):
-        raise ConfigurationError(f"{name!r}: use .tar alone, or .csv.gz, .csv.zip and the like.")
-    return {"method": method, "archive_name": stem} if method in {"zip", "tar"} else method
+    by_name = _COMPRESSIONS.get(ending.lower()) if stem else None
+    if wanted.get("method") == "infer":
+        wanted["method"] = by_name
+        if by_name and stem.lower().endswith(".tar"):
+            raise ConfigurationError(
+                f"{name!r}: use .tar alone, or .csv.gz, .csv.zip and the like."
+            )
+    if wanted.get("method") in {"zip", "tar"}:
+        wanted.setdefault("archive_name", stem if by_name == wanted["method"] else name)
+    return wanted if len(wanted) > 1 or "method" not in wanted else wanted["method"]
+
+
+def _method_of(compression: object) -> object:
+    return compression.get("method") if isinstance(compression, Mapping) else compression
 
 
 def _defused(frame: pd.DataFrame, options: dict[str, Any], clean: _Clean) -> pd.DataFrame:

@@ -517,6 +517,37 @@ def test_an_index_of_several_levels_is_made_safe_without_telling_its_rows_apart(
     assert frame.index.equals(index)
 
 
+@pytest.mark.parametrize(
+    ("name", "compression", "within"),
+    [
+        ("out.csv.zip", "infer", "out.csv"),
+        ("out.csv.zip", {"method": "infer"}, "out.csv"),
+        ("out.csv", "zip", "out.csv"),
+        ("out.zip", {"method": "zip", "compresslevel": 1}, "out"),
+        ("out.dat", {"method": "zip", "archive_name": "x.csv"}, "x.csv"),
+    ],
+)
+def test_what_is_in_an_archive_has_the_name_that_pandas_gives_it(
+    tmp_path, name, compression, within
+):
+    frame = pd.DataFrame({"a": ["x"]})
+    path = frame.llm.to_csv(tmp_path / name, index=False, compression=compression)
+    assert zipfile.ZipFile(path).namelist() == [within]
+    assert pd.read_csv(path, compression="zip")["a"].tolist() == ["x"]
+    other = tmp_path / "of pandas"
+    other.mkdir()
+    frame.to_csv(other / name, compression=compression)
+    assert zipfile.ZipFile(other / name).namelist() == [within]
+
+
+def test_no_rows_are_added_to_a_tar_which_nobody_would_read(tmp_path):
+    frame = pd.DataFrame({"a": ["x"]})
+    for name, how in (("out.csv.tar", "infer"), ("out.csv", "tar"), ("out.csv", {"method": "tar"})):
+        with pytest.raises(ConfigurationError, match=r"use \.csv"):
+            frame.llm.to_csv(tmp_path / name, mode="a", compression=how)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("begun", ["k,i\n", None], ids=["into a file", "into none yet"])
 def test_rows_that_somebody_else_adds_meanwhile_are_not_lost(tmp_path, monkeypatch, begun):
     path = tmp_path / "out.csv"
