@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -64,12 +65,16 @@ class Sheet:
 
     def _coded(self) -> npt.NDArray[np.int64]:
         """A number for each answer, the same for equal ones, -1 for none: variants times rows."""
-        known: dict[object, int] = {}
+        # First each field by itself: values of several can be chosen so that all have one hash together.
+        of_field: defaultdict[int, dict[object, int]] = defaultdict(dict)
+        known: dict[tuple[int, ...], int] = {}
         rows = []
         for columns in self._columns.values():
-            cells = zip(*(each.cells for each in columns), strict=True)
-            keys = [None if all(c is None for c in row) else tuple(map(_key, row)) for row in cells]
-            rows.append([-1 if key is None else known.setdefault(key, len(known)) for key in keys])
+            fields = [_numbered(each.cells, of_field[place]) for place, each in enumerate(columns)]
+            codes = zip(*fields, strict=True)
+            rows.append(
+                [-1 if max(key) < 0 else known.setdefault(key, len(known)) for key in codes]
+            )
         return np.array(rows, dtype=np.int64).reshape(len(self.names), len(self.frame))
 
     @property
@@ -174,6 +179,11 @@ class Sheet:
         numbers: list[Any] = [[*cells[0].cells] for cells in self._columns.values()]
         there = ([cells[row] for cells in numbers if cells[row] is not None] for row in rows)
         return np.array([float(apart(max(each), min(each))) for each in there], dtype=np.float64)
+
+
+def _numbered(cells: Iterable[object], known: dict[object, int]) -> list[int]:
+    """A number for each cell, the same for equal ones, -1 for none."""
+    return [-1 if cell is None else known.setdefault(_key(cell), len(known)) for cell in cells]
 
 
 def _key(cell: object) -> object:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from enum import Enum
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from lionproc.errors import (
     MissingDependencyError,
     RunError,
 )
+from lionproc.evaluation.sheet import Sheet
 from lionproc.frame.job import Job
 from lionproc.testing import Server
 
@@ -568,3 +570,38 @@ def test_an_enum_is_compared_by_its_values(server):
         journal=False, progress=False,
     )  # fmt: skip
     assert made.table["accuracy"].notna().all()
+
+
+def test_fields_whose_values_have_one_hash_together_are_numbered_one_by_one():
+    """Whole numbers can be chosen so that all pairs of them have one hash, for Python's has no secret."""
+    size, a, b, c = 2**64, 11400714785074694791, 14029467366897019727, 2870177450012600261
+
+    def turned(number):
+        return ((number << 31) | (number >> 33)) % size
+
+    pairs = []
+    for first in range(1, 5000):
+        lane = turned((c + first * b) % size) * a % size
+        second = -lane * pow(b, -1, size) % size
+        second -= size if second >= 2**63 else 0
+        if abs(second) < 2**61 - 1 and second != -1:
+            pairs.append((first, second))
+    assert len({hash(pair) for pair in pairs}) == 1
+    compared = 0
+
+    class Number(int):
+        """Counts how often it is compared."""
+
+        __hash__ = int.__hash__
+
+        def __eq__(self, other):
+            nonlocal compared
+            compared += 1
+            return int(self) == int(other)
+
+    columns = [SimpleNamespace(cells=[*map(Number, cells)]) for cells in zip(*pairs, strict=True)]
+    again = [SimpleNamespace(cells=[*map(Number, cells)]) for cells in zip(*pairs, strict=True)]
+    sheet = SimpleNamespace(_columns={"a": columns, "b": again}, names="ab", frame=pairs)
+    codes = Sheet._coded(sheet)
+    assert codes.tolist() == [[*range(len(pairs))]] * 2
+    assert compared < 10 * len(pairs)
