@@ -18,6 +18,7 @@ import hashlib
 import logging
 import os
 import socket
+import stat
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,8 @@ class Part:
         try:
             refuse_planted_link(file)
             who = others_of(found, file.parent, group=False)
+            if not stat.S_ISREG(found.st_mode):
+                who = "is a device, pipe or socket and no file"
             if not who and repository is not None:
                 who = f"is part of the git repository {str(repository)!r}{doubt_of(repository)}"
         except OSError as error:

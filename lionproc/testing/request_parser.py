@@ -35,6 +35,11 @@ class Request:
         self.method, self.path, self.head, self.body = method, path, head, body
         self._lower = lower
 
+    def cut(self, most: int) -> None:
+        """Keep no more than so many bytes of its body and its path, and of its head four times as many."""
+        self.path, self.body = self.path[:most], self.body[:most]
+        self.head, self._lower = self.head[: 4 * most], self._lower[: 4 * most]
+
     def header(self, name: bytes) -> str:
         """The value of a header, "" if it is absent.
 

@@ -229,7 +229,7 @@ class Responder:
             self.recorder.redirects_followed += 1
             path = path[len(REDIRECTED) :]
         if self._key is not None and not self._knows(request):
-            request.body = request.body[:MOST_OF_STRANGERS]
+            request.cut(MOST_OF_STRANGERS)
             message = "Incorrect API key provided: the test server has another one."
             return Reply(401, error_object(message, code="invalid_api_key"))
         if path.startswith("/v1/models") and request.method == "GET":

@@ -508,7 +508,7 @@ def test_at_an_address_too_the_part_of_rows_that_have_changed_is_replaced(dd, as
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
-@pytest.mark.parametrize("how", ["owner", "mode", "link", "clone"])
+@pytest.mark.parametrize("how", ["owner", "mode", "link", "clone", "pipe"])
 def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
     dd, asked, shared, tmp_path, monkeypatch, how
 ):
@@ -526,6 +526,10 @@ def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
     elif how == "clone":
         subprocess.run(["git", "init", "-q", "."], check=True, cwd=tmp_path)
         subprocess.run(["git", "add", part], check=True, cwd=tmp_path)
+    elif how == "pipe":
+        part.rename(tmp_path / "away.parquet")
+        os.mkfifo(part)  # nobody waits for what somebody may write there
+        monkeypatch.setattr(parquet_trial, "PROCESS", None)  # nor tries it
     elif os.geteuid() != 0:
         pytest.skip("only root may give files away")
     elif how == "owner":
@@ -537,7 +541,7 @@ def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
     with pytest.raises(lp.errors.ConfigurationError, match=r"taken for answers.*LIONPROC_TRUST"):
         run()
     assert shared.counters.total == sent
-    if how != "link":
+    if how not in {"link", "pipe"}:
         monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path))
         assert_frame_equal(run(), out)
 

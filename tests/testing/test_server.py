@@ -147,6 +147,8 @@ def test_of_what_somebody_without_the_key_sends_little_is_kept(ask):
         assert ask(server, body).status == 200
         assert [len(seen.raw_body) > 2**20 for seen in server.requests] == [False, True]
         assert len(server.requests[0].raw_body) <= 1024
+        assert ask(server, body, headers={"x-long": "x" * 30_000}).status == 401
+        assert server.requests[2].headers.get("x-long", "").count("x") < 5000
 
 
 def test_a_server_without_a_key_takes_everybody(ask):
