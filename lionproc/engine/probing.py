@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from typing import TYPE_CHECKING
 
 from lionproc.engine.retry import FATAL, Breaker
@@ -79,9 +78,10 @@ class Probing:
         self._probe_back.set()
 
     def hope(self) -> None:
-        """What made it refuse all may be gone: the next request sees whether it is."""
+        """What made it refuse all may be gone: the next requests see whether it is."""
         if self._refuses_all:
-            self._breaker.opened_until = -math.inf
+            self._close()
+            self._probe_back.set()
 
     def refused(self, event: Event, now: float) -> CallError | None:
         """While the breaker is open and somebody else answers: why this event is not sent here.

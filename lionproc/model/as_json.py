@@ -33,6 +33,7 @@ _DAY, _NO_TIME, _SPAN = dt.timedelta(days=1), dt.timedelta(0), TypeAdapter(dt.ti
 _SHORT_FLOATS = (np.float16, np.float32)
 _WHOLE = range(-(2**63), 2**64)  # integers that JSON readers keep as they are
 DEEPEST = 200
+_SHOWN = 100  # characters of a key in the way to a value
 """Lists and objects in one another that can be written, whatever is in them; orjson writes 254 of what
 it knows by itself."""
 
@@ -181,7 +182,8 @@ def _dict(
             raise TypeError(f"{error} (in a key{at and ' at '}{at})") from None
         if name in made:
             raise TypeError(f"two keys{at and ' at '}{at} are {name!r} as text; rename one")
-        made[name] = _tree(inner, f"{at}[{name!r}]", text, whole, depth + 1)
+        place = f"{at}[{name[:_SHOWN]!r}]"  # put together for each value in it
+        made[name] = _tree(inner, place, text, whole, depth + 1)
     return made
 
 

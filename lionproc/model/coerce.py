@@ -293,11 +293,12 @@ def _many(item: Cell) -> Cell:
             return None
         if isinstance(values, str | Mapping | BaseModel) or not hasattr(values, "__iter__"):
             raise MisfitError("a list")
-        inner = list(values)
-        try:
-            made = [item(value) for value in inner]
-        except MisfitError:
-            made = [_fitted(item, value, place) for place, value in enumerate(inner)]
+        made: list[Any] = []
+        for value in values:
+            try:
+                made.append(item(value))
+            except MisfitError as misfit:
+                made.append(_opened(item, value, misfit, len(made)))
         if isinstance(values, set | frozenset):
             made.sort(key=repr)  # text hashes differ from run to run, a saved column must not
         return made
@@ -334,13 +335,8 @@ def _record(makers: Mapping[str, Cell]) -> Cell:
             raise MisfitError("an object with the declared fields", (lacking,)) from None
         if fit_already(tuple(inner[: len(names)])):
             return dict(zip(names, inner, strict=False))
-        try:
-            return {name: make(each) for (name, make), each in zip(items, inner, strict=False)}
-        except MisfitError:
-            return {
-                name: _fitted(make, each, name)
-                for (name, make), each in zip(items, inner, strict=False)
-            }
+        named = zip(items, inner, strict=False)
+        return {name: _made(make, each, name) for (name, make), each in named}
 
     return fields
 
@@ -355,16 +351,12 @@ def _pairs(item: Cell) -> Cell:
             (key if isinstance(key, str) else str(_jsonable(key)), inner)
             for key, inner in value.items()
         ]
-        try:
-            return [(name, item(inner)) for name, inner in named]
-        except MisfitError:
-            return [(name, _fitted(item, inner, "(a key)")) for name, inner in named]
+        return [(name, _made(item, inner, "(a key)")) for name, inner in named]
 
     return pairs
 
 
-def _fitted(make: Cell, value: object, name: object) -> object:
-    """A value inside another one, where one of them does not fit: told by its name."""
+def _made(make: Cell, value: object, name: object) -> object:
     try:
         return make(value)
     except MisfitError as misfit:
@@ -372,7 +364,13 @@ def _fitted(make: Cell, value: object, name: object) -> object:
 
 
 def _opened(make: Cell, value: object, misfit: MisfitError, name: object) -> object:
-    """What a RootModel wraps, tried after the wrapping did not fit."""
+    """What a RootModel wraps, tried after the wrapping did not fit.
+
+    Nothing else is tried again: what stands in ten levels would be read a thousand times.
+
+    Raises:
+        MisfitError: That does not fit either; it says where, by the name.
+    """
     try:
         if isinstance(value, RootModel):
             return make(value.root)

@@ -51,7 +51,6 @@ MOST_IN_A_CIRCLE = (
     50_000  # where the schema contains itself: each that fails there is told at length
 )
 MOST_TOLD = 100_000_000  # characters that all faults of an answer may be told with
-MOST_TOLD_BY_TYPES = 2 * MOST_TOLD  # a gigabyte of memory, where none is known to pydantic's schema
 LONG_NUMBERS = "the answer has very many numbers of very many digits; give fewer"
 _FEW_LETTERS = 1000  # of an answer, in which no pattern is work
 _FEW = 2000  # values that are surely no work
@@ -188,9 +187,7 @@ class Weighed:
         if self._may_be_matched_for_long(text):
             refuse_long_matching(self._trials, value)
         if self._told and _is_more(value, MOST_TOLD // self._told):
-            self._first_faults(text, value)  # a type may be stricter than these
-            if _is_more(value, MOST_TOLD_BY_TYPES // self._told):
-                raise wrong_shape("there are too many values for so many choices; give fewer")
+            self._first_faults(text, value)
         return value
 
 

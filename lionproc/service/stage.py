@@ -24,7 +24,9 @@ class ProcessingStage(Form):
         True
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
+    )
 
     name: str = Field(description="What the stage is called; also its folder")
     type: Literal["text", "numeric", "mixed"] = Field("mixed", description="The kind of data")

@@ -30,6 +30,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from lionproc.errors import CallError, Kind, SchemaError
+from lionproc.model import coerce
 from lionproc.model.answer import Answer
 
 
@@ -1092,6 +1093,36 @@ def test_keys_that_a_type_reads_as_one_lose_no_value_in_silence(schema, apart, a
 def test_a_number_that_a_float_shows_alike_is_read_to_its_last_digit(schema, text, value):
     read = Answer.of(schema).read(text)
     assert str(read) == str(value)
+
+
+@pytest.mark.parametrize("kind", ["lists", "objects", "models", "wrapped"])
+def test_what_does_not_fit_its_column_is_read_once_however_deep_it_stands(kind, monkeypatch):
+    """Twice at each level were a thousand times in ten: a reply of 160 KB took a minute."""
+    schema, text, looked_at = int, str(2**70), []
+    for level in range(12):
+        if kind == "lists" or (kind == "wrapped" and level % 2):
+            schema, text = list[schema], f"[1, {text}]" if not level else f"[{text}]"
+        elif kind == "objects":
+            schema, text = dict[str, schema], f'{{"a": {text}}}'
+        elif kind == "wrapped":
+            schema = RootModel[schema]
+        else:
+            schema, text = create_model(f"M{level}", a=(schema, ...)), f'{{"a": {text}}}'
+    answer = Answer.of(schema)
+    monkeypatch.setattr(coerce.MisfitError, "__init__", counted(coerce.MisfitError, looked_at))
+    with pytest.raises(CallError, match="a whole number that fits 64 bits"):
+        answer.read(text if kind == "models" else f'{{"answer": {text}}}')
+    assert 1 <= looked_at.count("a whole number that fits 64 bits") <= 2 * 12 + 1
+
+
+def counted(error, looked_at):
+    begin = error.__init__
+
+    def begun(self, wanted, path=()):
+        looked_at.append(wanted)
+        begin(self, wanted, path)
+
+    return begun
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from pydantic import HttpUrl, TypeAdapter
 
 from lionproc.model.answer import Answer
-from lionproc.model.as_json import plain
+from lionproc.model.as_json import plain, to_json
 
 
 @dataclasses.dataclass
@@ -152,3 +152,13 @@ def test_a_span_of_time_is_written_so_that_it_is_read_as_the_same(hours):
     for value in (span, pd.Timedelta(span)):
         assert TypeAdapter(dt.timedelta).validate_python(plain(value)) == span
         assert Answer.of(list[dt.timedelta]).read_json(plain([value])) == [span]
+
+
+def test_a_long_key_is_not_written_out_for_each_value_within_it():
+    """To put it together again for 40,000 values copied gigabytes."""
+    key = "k" * 100_000
+    with pytest.raises(TypeError) as caught:
+        to_json({key: [1, 10**30, object()]})
+    assert "[2]" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert to_json({key: [1, 10**30]}) == f'{{"{key}":[1,"{10**30}"]}}'.encode()

@@ -5,7 +5,7 @@ import threading
 from typing import Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 import lionproc as lp
 from lionproc.errors import LionprocWarning
@@ -443,3 +443,12 @@ async def test_an_answer_under_another_schema_than_the_stage_has_is_none_of_its_
     assert [each["result"] for each in resumed["results"]["results"]] == ["good"] * 5
     assert fresh.get_results(resumed["job_id"])["results"] == resumed["results"]["results"]
     await fresh.close()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"api_key": "sk-proj-Zk9vQw3LmN8rT2yU"}, {"model": "sk-proj-Zk9vQw3LmN8rT2yU"}]
+)
+def test_a_stage_that_is_made_with_a_key_in_the_wrong_place_does_not_show_it(wrong):
+    with pytest.raises(ValidationError) as caught:
+        lp.ProcessingStage(name="a", **wrong)
+    assert "Zk9vQw3LmN8rT2yU" not in str(caught.value)
