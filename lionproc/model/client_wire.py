@@ -112,7 +112,8 @@ class ClientWire:
             raise cause from None
 
     async def _send(self, client: openai.AsyncOpenAI, body: bytes) -> Any:
-        options: Any = {"follow_redirects": False}
+        # As openai's own chat has it: else a client without a key sends that of the organization's admin.
+        options: Any = {"follow_redirects": False, "security": {"bearer_auth": True}}
         if self._parsed:
             return await client.post(
                 PATH, cast_to=httpx2.Response, body=orjson.loads(body), options=options

@@ -7,10 +7,10 @@ key, and of their values the last one would be left, in silence. So it is with t
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -22,6 +22,7 @@ from lionproc.model.python_patterns import safe_schema
 
 __all__ = ["Keys"]
 
+_Code: TypeAlias = tuple[int, ...]
 _CHANGES: Final = ("strip_whitespace", "to_lower", "to_upper")  # a text becomes another
 
 
@@ -57,26 +58,30 @@ class Keys:
         """
         if self._names.are_several and self._names.meet(said):
             return True
-        met: set[frozenset[object]] = set()
-        whole: defaultdict[frozenset[object], list[dict[str, Any]]] = defaultdict(list)
+        # Each key by itself: sets of several can be chosen so that all have one hash.
+        numbers: dict[object, int] = {}
+
+        def code(keys: Iterable[object]) -> _Code:
+            return tuple(sorted({numbers.setdefault(key, len(numbers)) for key in keys}))
+
+        met: set[_Code] = set()
+        whole: defaultdict[_Code, list[dict[str, Any]]] = defaultdict(list)
         for names in _objects(said):
-            read = {keys for reader in self._readers if (keys := _read(reader, names)) is not None}
-            for keys in read:
+            reads = (keys for reader in self._readers if (keys := _read(reader, names)) is not None)
+            for keys in {code(each) for each in reads}:
                 if len(keys) < len(names):
                     met.add(keys)
                 else:
                     whole[keys].append(names)
         if not met:
             return False
-        made = Counter(frozenset(each) for each in _maps(value))
-        return any(made[keys] > _count(keys, whole[keys], made) for keys in met)
+        made = Counter(map(code, _maps(value)))
+        return any(made[keys] > _count(keys, map(code, whole[keys]), made) for keys in met)
 
 
-def _count(
-    keys: frozenset[object], whole: list[dict[str, Any]], made: Mapping[frozenset[object], int]
-) -> int:
+def _count(keys: _Code, whole: Iterable[_Code], made: Mapping[_Code, int]) -> int:
     """How many objects became maps with these keys and lost nothing: not those that kept their texts."""
-    said = Counter[frozenset[object]](map(frozenset, whole))
+    said = Counter(whole)
     return sum(
         count if names == keys else max(count - made[names], 0) for names, count in said.items()
     )
@@ -107,12 +112,12 @@ def _reader(keys: Part, schema: object, config: Any) -> SchemaValidator | None:
         return None
 
 
-def _read(reader: SchemaValidator | None, names: dict[str, Any]) -> frozenset[object] | None:
+def _read(reader: SchemaValidator | None, names: dict[str, Any]) -> Iterable[object] | None:
     """The keys of an object once they are read; None where they are none of this kind."""
     if reader is None or not names:
         return None
     try:
-        return frozenset(reader.validate_json(orjson.dumps(dict.fromkeys(names)), strict=True))
+        return list(reader.validate_json(orjson.dumps(dict.fromkeys(names)), strict=True))
     except BaseException as error:  # noqa: BLE001 - a user's validator may raise anything
         pass_on_interrupt(error)
         return None

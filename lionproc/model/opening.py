@@ -149,7 +149,12 @@ def _through(
         wire = ClientWire(client, model.timeout)
     settings = PROVIDERS["azure"] if is_azure(client) else model.settings
     official = settings.name == "azure" or base == settings.base_url
-    keys = "\n".join(value for name, value in headers.items() if name.lower() in _CREDENTIALS)
+    keys = "\n".join(
+        value
+        for name, value in headers.items()
+        if name.lower() in _CREDENTIALS
+        and not (name.lower() == "authorization" and _renews(client))
+    )
     identity = identity_of(base, client, model.scope)
 
     def is_as_it_was() -> bool:
@@ -178,6 +183,11 @@ def _through(
         endings=frozenset((*settings.endings, *model.endings)),
         is_as_it_was=is_as_it_was,
     )
+
+
+def _renews(client: object) -> bool:
+    """Whether a function gives its key, anew for each call: the account is not what it gave last."""
+    return getattr(client, "_api_key_provider", None) is not None
 
 
 def _is_newest(settings: Provider, base: str) -> bool:

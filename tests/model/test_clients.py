@@ -18,6 +18,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import LionprocError, ModelError, RowsFailedWarning
+from lionproc.model.opening import opened
 from lionproc.testing import Fault, Server
 
 KEY = "sk-test-of-the-clients-0123456789"
@@ -693,3 +694,35 @@ def test_parameters_of_the_address_are_written_as_the_client_itself_writes_them(
         pd.DataFrame({"t": ["1"]}).llm.process("{t}", into="a", model=model, progress=False)
         (request,) = server.requests
     assert f"?{written} HTTP" in unquote(request.raw_head.split(b"\r\n")[0].decode())
+
+
+def test_a_client_whose_key_a_function_renews_keeps_its_limits_after_a_call_of_ones_own(server):
+    async def key():
+        return server.key
+
+    client = openai.AsyncOpenAI(base_url=server.base_url, api_key=key)
+    before = opened(lp.Model("openai/m", client=client)).endpoint
+    asked = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}])
+    asyncio.run(asked)
+    assert client.api_key == server.key
+    assert opened(lp.Model("openai/m", client=client)).endpoint is before
+    other = openai.AsyncOpenAI(base_url=server.base_url, api_key="another account")
+    assert opened(lp.Model("openai/m", client=other)).endpoint is not before
+
+
+@pytest.mark.parametrize("kind", [openai.AsyncOpenAI, openai.OpenAI])
+@pytest.mark.parametrize("how", [{"api_key": ""}, {"default_headers": {"api-key": "of a gateway"}}])
+def test_a_client_without_a_key_does_not_send_that_of_the_organizations_admin(
+    monkeypatch, kind, how
+):
+    """openai's chat does not either; to a gateway it would be a stranger's."""
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-admin-0123456789abcdef0123456789")
+    with Server(key=None) as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RowsFailedWarning)
+        client = kind(base_url=server.base_url, **how)
+        with contextlib.suppress(LionprocError, openai.OpenAIError):
+            ask(client, rows=2)
+        ask(kind(base_url=server.base_url, api_key=KEY), rows=1)
+        sent = [seen.headers for seen in server.requests]
+    assert sent
+    assert not [each for each in sent if "sk-admin" in str(each)]
