@@ -702,8 +702,12 @@ def test_a_client_whose_key_a_function_renews_keeps_its_limits_after_a_call_of_o
 
     client = openai.AsyncOpenAI(base_url=server.base_url, api_key=key)
     before = opened(lp.Model("openai/m", client=client)).endpoint
-    asked = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}])
-    asyncio.run(asked)
+
+    async def call():
+        await client.chat.completions.create(**CALL)
+        await client.close()  # its connection is of this loop
+
+    asyncio.run(call())
     assert client.api_key == server.key
     assert opened(lp.Model("openai/m", client=client)).endpoint is before
     other = openai.AsyncOpenAI(base_url=server.base_url, api_key="another account")
