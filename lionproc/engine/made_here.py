@@ -12,29 +12,22 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from lionproc.engine.folder_lock import alone_in
 from lionproc.engine.new_file import temporary_name
 from lionproc.engine.regular_file import read_regular
 from lionproc.engine.told import warn
 from lionproc.engine.trusted import is_trusted
 from lionproc.errors import LionprocWarning
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 __all__ = ["USUAL_JOURNAL", "is_made_here", "make_secret", "mark", "say_it_was_not", "secret_of"]
 
 USUAL_JOURNAL: Final = "journal.sqlite"  # of a folder that lionproc makes
 NAME: Final = ".made-here"
 _LARGEST: Final = 128  # bytes of it
-_TRIES: Final = 100
-_PAUSE_S: Final = 0.02
 
 
 def mark(folder: Path, *, with_secret: bool) -> None:
@@ -147,25 +140,13 @@ def _write(folder: Path, secret: bytes) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time, where the file system has such locks; nobody is waited for without end.
-
-    What is done takes a moment. Who holds it longer is stopped, or has the folder for a lock of its own.
-    """
-    if fcntl is None:
+    """One process at a time, where a folder can be opened and locked."""
+    if os.name != "posix":
         yield
         return
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for _ in range(_TRIES):
-            try:
-                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(_PAUSE_S)
-            except OSError:  # there are no locks
-                break
-        yield
+        with alone_in(place):
+            yield
     finally:
-        with contextlib.suppress(OSError):
-            fcntl.flock(place, fcntl.LOCK_UN)  # a child that was forked meanwhile has it too
         os.close(place)

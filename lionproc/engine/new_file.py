@@ -14,23 +14,17 @@ import os
 import secrets
 import shutil
 import stat
-import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from lionproc.engine.folder_lock import alone_in
 from lionproc.engine.regular_file import first_hole
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["ChangedError", "NewFile", "OpenFolder", "temporary_name"]
 
 _HAS_CALLS = os.open in os.supports_dir_fd and hasattr(os, "fchown")
-_TRIES, _PAUSE_S = 100, 0.02
 _SWAPPED = "somebody else has put something in its place while it was written"
 _GONE = "it, or its folder, was removed while it was written"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -98,16 +92,13 @@ class OpenFolder:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """One at a time, of those that ask for it, where the file system has such locks.
-
-        Nobody is waited for without end: anybody who may read a folder can lock it.
-        """
+        """One process at a time, of those that ask for it, on systems where a folder can be opened."""
         with contextlib.ExitStack() as held:
-            if fcntl is not None and self._handle is not None:
+            if self._handle is not None:
                 with contextlib.suppress(OSError):
                     handle = self.open(".", os.O_RDONLY | os.O_DIRECTORY)
                     held.callback(os.close, handle)
-                    _lock(handle)
+                    held.enter_context(alone_in(handle))
             yield
 
     def sync(self) -> None:
@@ -219,16 +210,6 @@ class NewFile:
             self._folder.remove(self._temporary)
 
 
-def _lock(handle: int) -> None:
-    for _ in range(_TRIES):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_PAUSE_S)
-        else:
-            return
-
-
 def _state_of(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -242,9 +223,9 @@ def _keep_rights(made: int, old: os.stat_result) -> None:
         except OSError:
             with contextlib.suppress(OSError):
                 os.fchown(made, -1, old.st_gid)
-    if os.fstat(made).st_gid != old.st_gid:  # what was for one group is not for another
-        mode = (mode & 0o707) | (mode & 0o007) << 3
     new = os.fstat(made)
+    if new.st_gid != old.st_gid:  # what was for one group is not for another
+        mode = (mode & 0o707) | (mode & 0o007) << 3
     if stat.S_IMODE(new.st_mode) == mode:
         return  # a disk may say that it belongs to somebody else, who alone may change it
     try:

@@ -132,8 +132,8 @@ def _refuse_way_out(
         raise OSError(
             errno.EPERM,
             f"{str(link)!r} is a link to {str(real)!r} that is part of the git repository "
-            f"{str(repository)!r}{doubt_of(repository, made_by=made_by)}, so a stranger may have chosen what is "
-            f"replaced. Save to that path itself if it is meant, or say {trusting(real)}",
+            f"{str(repository)!r}{doubt_of(repository, made_by=made_by)}, so a stranger may have "
+            f"chosen what is replaced. Save to that path itself if it is meant, or say {trusting(real)}",
         )
 
 

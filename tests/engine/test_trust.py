@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 import lionproc as lp
-from lionproc.engine import git_names, journal_file, made_here, trust
+from lionproc.engine import folder_lock, git_names, journal_file, made_here, trust
 from lionproc.engine.home import home
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.journal_intake import Intake
@@ -694,7 +694,7 @@ def test_a_log_that_others_can_read_answers_nothing_beside_a_journal_that_is_nam
 
 def test_who_holds_the_folder_for_a_lock_of_their_own_keeps_nobody_waiting(work, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
-    monkeypatch.setattr(made_here, "_PAUSE_S", 0)
+    monkeypatch.setattr(folder_lock, "_PAUSE_S", 0)
     folder = work / ".lionproc"
     folder.mkdir(mode=0o700)
     place = os.open(folder, os.O_RDONLY)
