@@ -18,6 +18,8 @@ from typing import Any
 
 LOOPBACK = "127.0.0.1"
 PARENT_CHECK_S = 1.0
+LOG_TIMEOUT_S = 2.0
+LOG_CHECK_S = 0.05
 
 
 def main() -> None:
@@ -35,7 +37,11 @@ def main() -> None:
     sys.path.append(settings["packages"])
     import xllamacpp
 
-    server = xllamacpp.Server(parameters(xllamacpp.CommonParams(), settings))
+    try:
+        server = xllamacpp.Server(parameters(xllamacpp.CommonParams(), settings))
+    except RuntimeError:
+        _wait_for_log()
+        raise
     answer.write(json.dumps({"address": server.listening_address}) + "\n")
     answer.close()
     sys.stdin.read()
@@ -79,6 +85,16 @@ def parameters(params: Any, settings: dict[str, Any]) -> object:
     params.offline = True
     params.verbosity = 1  # errors only
     return params
+
+
+def _wait_for_log() -> None:
+    # llama.cpp's reason is logged by a thread of its own, which no end of the process waits for.
+    # The parent gave us a file for stderr: wait until it has text and no longer grows.
+    deadline = time.monotonic() + LOG_TIMEOUT_S
+    before, size = -1, 0
+    while (size == 0 or size > before) and time.monotonic() < deadline:
+        time.sleep(LOG_CHECK_S)
+        before, size = size, os.fstat(2).st_size
 
 
 def _end_with_parent(parent: int) -> None:

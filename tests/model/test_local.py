@@ -371,6 +371,38 @@ def test_a_torn_file_is_refused_with_the_reason_of_llama_cpp(tmp_path):
     assert "Traceback" not in str(caught.value)
 
 
+LATE_LOG = """
+import os, time
+
+sleep = time.sleep
+
+def log_and_sleep(seconds):
+    os.write(2, b"the reason, logged late\\n")
+    time.sleep = sleep
+
+class CommonParams:
+    model = cpuparams = cpuparams_batch = sampling = type("Part", (), {})()
+
+class Server:
+    def __init__(self, params):
+        time.sleep = log_and_sleep
+        raise RuntimeError("no server")
+"""
+
+
+@with_model
+def test_a_reason_that_is_logged_after_the_failure_is_shown_too(monkeypatch, tmp_path):
+    (tmp_path / "xllamacpp.py").write_text(LATE_LOG)
+    child = tmp_path / "child.py"
+    child.write_text(
+        f"import runpy, sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+        f"runpy.run_path({str(local.SERVER)!r}, run_name='__main__')"
+    )
+    monkeypatch.setattr(local, "SERVER", child)
+    with pytest.raises(ModelError, match=r"(?s)the reason, logged late.*no server"):
+        local.start(local.find_weights().path, slots=5)
+
+
 @with_model
 def test_a_model_that_is_never_ready_is_ended_and_reported(monkeypatch, tmp_path):
     slow = tmp_path / "slow.py"
