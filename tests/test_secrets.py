@@ -45,8 +45,9 @@ from lionproc.model import escapes, local
 from lionproc.model.body import parsed
 from lionproc.model.chat_completion import classify
 from lionproc.model.connection import EndpointState
-from lionproc.model.credentials import Secret, _spelling, hidden, sealed, secrets_in
+from lionproc.model.credentials import Secret, _spelling, hidden, sealed
 from lionproc.model.excerpt import shown
+from lionproc.model.sent_secrets import secrets_in
 from lionproc.model.wire import way_to
 from lionproc.testing import Server
 
@@ -1151,6 +1152,26 @@ def test_the_check_itself_finds_them(source):
 # --- which headers are secrets ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "sid=eu-west-1",
+        "connect.sid=s:eu-west-1",
+        "JSESSIONID=eu-west-1",
+        "ASP.NET_SessionId=eu-west-1",
+        "_oauth2_proxy=eu-west-1",
+        "CF_Authorization=eu-west-1",
+        "csrftoken=eu-west-1",
+        "remember_me=eu-west-1",
+        "app=0f5e9a81-c27b-e04f-9a81-c2aa41d0b7e3",
+        "u=sk-12345678",
+    ],
+)
+def test_a_cookie_that_may_let_somebody_in_is_a_secret(cookie):
+    found = secrets_in({"Cookie": f"theme=darkblue; {cookie}; lang=de-at-2024"})
+    assert found == (cookie.partition("=")[2],)
+
+
 def test_credentials_are_told_from_other_headers():
     found = secrets_in(
         {
@@ -1167,6 +1188,9 @@ def test_credentials_are_told_from_other_headers():
 
 
 NO_SECRETS = {
+    "what a cookie says of a region and a day": {
+        "Cookie": "region=eu-west-1; consent=2024-05-01; theme=darkblue; tz=Europe/Berlin"
+    },
     "the config of a gateway": {
         "x-portkey-config": '{"targets": [{"override_params": {"model": "gpt-4o-mini"}}]}'
     },

@@ -11,8 +11,8 @@ from lionproc.model.credentials import (
     Secret,
     has_prefix_of_key,
     sealed,
-    secrets_in,
 )
+from lionproc.model.sent_secrets import secrets_in
 
 __all__ = ["fault_of_fields"]
 

@@ -26,11 +26,10 @@ from lionproc.model.credentials import (
     is_surely_key,
     place_of,
     sealed,
-    secrets_in,
-    secrets_of_proxy,
 )
 from lionproc.model.identity import in_order, with_scope
 from lionproc.model.secret_names import IS_SECRET, MAY_BE_SECRET, OF_AUTHENTICATION, spelt
+from lionproc.model.sent_secrets import secrets_in, secrets_of_proxy
 
 if TYPE_CHECKING:
     from lionproc.model.connection import Connection

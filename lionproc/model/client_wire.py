@@ -16,10 +16,11 @@ from lionproc.engine.loop import cancellations
 from lionproc.engine.turn import turn_of
 from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.model.client_logs import without_parameters
-from lionproc.model.credentials import Secret, hidden, place_of, secrets_in, secrets_of_proxy
+from lionproc.model.credentials import Secret, hidden, place_of
 from lionproc.model.environment import proxy_for
 from lionproc.model.identity import sent_headers
 from lionproc.model.patience import OutOfTimeError, Patience
+from lionproc.model.sent_secrets import secrets_in, secrets_of_proxy
 from lionproc.model.twin import module_of, twin_of
 from lionproc.model.wire import PATH, Response, broken, timed_out, way_to
 

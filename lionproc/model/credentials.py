@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
-
-import orjson
 
 from lionproc.errors import LionprocError
 from lionproc.model.escapes import (
@@ -22,7 +17,6 @@ from lionproc.model.escapes import (
     without_escapes,
     without_unseen,
 )
-from lionproc.model.secret_names import is_of_id, is_of_secret
 
 __all__ = [
     "REDACTED",
@@ -36,43 +30,17 @@ __all__ = [
     "looks_like_key",
     "place_of",
     "sealed",
-    "secrets_in",
-    "secrets_of_proxy",
 ]
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 REDACTED = b"[key]"
-SHORTEST_SECRET = 8
 LONGEST_WORDS = 24  # characters; passphrases of several words are longer
 LONGEST_NUMBER = 12  # digits of what is no key, as `1234567890` is none; answers have such numbers
-_LONG_ID = 20  # characters of a code or of a session's id that lets somebody in
 # What people give to servers that want no key (`not-needed`, `anything`): words, as answers say them.
 _WORD = r"(?:[A-Z]?[a-z]+|[A-Z]+)"
 WORDS = re.compile(rf"{_WORD}(?:[-_. ]{_WORD})*")
-# Names of headers and parameters whose values are words, versions and addresses.
-_PLAIN_NAMES = {
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "anthropic-beta",
-    "anthropic-version",
-    "api-version",
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "http-referer",
-    "openai-organization",
-    "openai-project",
-    "referer",
-    "traceparent",
-    "tracestate",
-    "user-agent",
-    "x-title",
-}
-_PART = re.compile(r"(?:^|[\s,;])(?:[\w.-]+=(?![=\s,;]|$))?\"?([^\s,;\"]+)")
 _RUN = re.compile(r"[A-Za-z0-9]{12,}")
 _LONG_RUN = re.compile(r"[A-Za-z0-9]{24,}")
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]*")
@@ -188,101 +156,6 @@ def has_prefix_of_key(text: str) -> bool:
     return _KEY_PREFIX.match(text) is not None
 
 
-def secrets_in(headers: Mapping[str, object], url: str = "") -> tuple[str, ...]:
-    """What a request carries that nobody else may see, as a careless server may send it back.
-
-    Args:
-        headers: Names and values as they are sent.
-        url: The address, with its parameters.
-
-    Returns:
-        Each credential without its scheme, whole and in its parts, passwords of Basic
-        authentication decoded, each cookie, parameters such as `key`, and values of any other
-        header that are keys by their look (see `is_surely_key`): what may be an id is in answers
-        too. Very short ones are left out: replacing them would tear up answers.
-    """
-    named = [(name, value) for name, value in headers.items() if isinstance(value, str)]
-    named += parse_qsl(urlsplit(url).query)
-    found = [
-        secret
-        for name, value in named
-        for secret in _parts(name, value)
-        if len(secret) >= SHORTEST_SECRET
-    ]
-    # The longest first: one may be a part of another.
-    return tuple(sorted(dict.fromkeys(found), key=len, reverse=True))
-
-
-def secrets_of_proxy(proxy: str | None) -> tuple[str, ...]:
-    """What a proxy is sent, which it may send back: its password, as it is and as it travels.
-
-    Args:
-        proxy: Its address; None for no proxy.
-
-    Example:
-        >>> secrets_of_proxy("http://me:pass%20word@proxy.example:3128")
-        ('bWU6cGFzcyB3b3Jk', 'me:pass word', 'pass word')
-    """
-    login = urlsplit(proxy or "").netloc.rpartition("@")[0]
-    if not login:
-        return ()
-    name, _, password = map(unquote, login.partition(":"))
-    sent = base64.b64encode(f"{name}:{password}".encode()).decode()
-    # A token alone stands where the name is.
-    return secrets_in(
-        {"Proxy-Authorization": f"Basic {sent}", **({} if password else {"token": name})}
-    )
-
-
-def _parts(name: str, value: str) -> Iterator[str]:
-    lower = name.lower()
-    if lower in _PLAIN_NAMES or lower.startswith("x-stainless-"):
-        return
-    within = _fields_of(value)
-    for field in within:
-        yield from _parts(*field)
-    if not (is_of_secret(name) or (is_of_id(name) and len(value) >= _LONG_ID)):
-        is_text = len(value) <= 200 and "://" not in value and " " not in value
-        if is_text and not within and is_surely_key(value):
-            yield value
-        return
-    if lower == "cookie":
-        yield from (crumb.partition("=")[2].strip(' "') for crumb in value.split(";"))
-        return
-    scheme, _, rest = value.partition(" ")
-    if not rest or not lower.endswith("authorization"):
-        yield value  # where there is no scheme, all of it, whatever is in it
-    yield rest
-    if scheme.lower() == "basic":
-        try:
-            decoded = base64.b64decode(rest, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            decoded = ""
-        yield decoded
-        yield decoded.partition(":")[2]
-    yield from _PART.findall(rest or value)
-
-
-def _fields_of(value: str) -> list[tuple[str, str]]:
-    """The names and texts within a header that is JSON, as settings of a gateway are."""
-    if not value.lstrip().startswith(("{", "[")):
-        return []
-    try:
-        waiting = [("", orjson.loads(value))]
-    except ValueError:
-        return []
-    found = []
-    while waiting:
-        name, held = waiting.pop()
-        if isinstance(held, dict):
-            waiting += held.items()
-        elif isinstance(held, list):
-            waiting += ((name, each) for each in held)
-        elif isinstance(held, str):
-            found.append((name, held))
-    return found
-
-
 def has_long_run(text: str) -> bool:
     """Whether there is a long run of letters and digits together, as in keys and ids."""
     return any(
@@ -299,7 +172,7 @@ def hidden(status: int, body: bytes, secrets: Collection[str]) -> bytes:
     Args:
         status: Of the reply.
         body: What came back.
-        secrets: From `secrets_in`.
+        secrets: From `lionproc.model.sent_secrets`.
     """
     good = 200 <= status < 300
     answers = good or b'"failed_generation"' in body  # as far as is known here

@@ -13,12 +13,13 @@ from lionproc.engine.reply_room import LONG_BYTES
 from lionproc.engine.turn import turn_of
 from lionproc.errors import CallError, Kind
 from lionproc.model.connector import QuietConnector
-from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
+from lionproc.model.credentials import Secret, hidden
 from lionproc.model.environment import certificates, proxy_for
 from lionproc.model.exchange import IS_KNOWN, Exchange, all_of
 from lionproc.model.patience import Patience
 from lionproc.model.reading import ACCEPT_ENCODING, PIECE_BYTES, bounded
 from lionproc.model.refusal import CHECK_WAY, NO_HTTP
+from lionproc.model.sent_secrets import secrets_in, secrets_of_proxy
 from lionproc.model.wire import Response, broken, timed_out, way_to
 
 CONNECT_TIMEOUT_S = 10.0

@@ -15,13 +15,21 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from http.cookiejar import Cookie
 from typing import Any
 
 from lionproc.errors import ModelError
 from lionproc.model.own_code import own_code_in
 from lionproc.model.unwrapping import is_made_by_openai, unwrapped
 
-__all__ = ["former_identity_of", "identity_of", "in_order", "sent_headers", "with_scope"]
+__all__ = [
+    "former_identity_of",
+    "identity_of",
+    "in_order",
+    "sent_headers",
+    "set_by_servers",
+    "with_scope",
+]
 
 # What says how a message travels, or which message it is, and nothing about who answers it.
 _OF_THE_MESSAGE = {
@@ -41,14 +49,19 @@ _OF_THE_MESSAGE = {
 }
 # Where the plain key goes besides `Authorization`: at Azure, and at gateways that do as it does.
 _KEY_NAMES = ("api-key", "x-api-key")
-# Cookies that servers set with any reply, so that the next request takes the same way, by the
-# documentation of Cloudflare ("Cloudflare cookies"), of load balancers of AWS, Azure and Google, of F5,
-# nginx ingress, HAProxy and Imperva: each call that the user makes with a client of their own may bring another one.
+# Cookies that servers set with any reply, so that the next request takes the same way or is known
+# for no robot's, by the documentation of Cloudflare ("Cloudflare cookies"), Akamai, DataDome and
+# Imperva, of the load balancers and firewalls of AWS, Azure, Google, Heroku, Alibaba, Huawei, Citrix
+# and F5, of Cloud Foundry, nginx ingress, HAProxy and OpenShift (32 digits): each call that the user
+# makes with a client of their own may bring another one.
 _OF_A_BALANCER = re.compile(
     r"(?:__cf(?:_bm|lb|ruid|seq|waitingroom)|_cfuvid|cf_clearance|cf_ob_info|cf_use_ob"
     r"|AWSALB(?:APP-\d|CORS|TG|TGCORS)?|AWSELB(?:CORS)?"
-    r"|(?:ARRAffinity|ApplicationGatewayAffinity|ASLBSA)(?:SameSite|CORS)?|GCLB"
-    r"|BIGipServer.*|TS01[0-9a-f]{6,}|INGRESSCOOKIE|SERVERID|(?:incap_ses|visid_incap|nlbi)_\w+)$"
+    r"|(?:ARRAffinity|ApplicationGatewayAffinity|ASLBSA)(?:SameSite|CORS)?|acaAffinity|GCLB"
+    r"|heroku-session-affinity|__VCAP_ID__|acw_tc|aliyungf_tc|HWWAFSES(?:ID|TIME)"
+    r"|(?:NSC|citrix_ns_id)_\w+|citrix_ns_id|datadome|_abck|ak_bmsc|bm_(?:mi|s|so|ss|sv|sz)"
+    r"|BIGipServer.*|TS01[0-9a-f]{6,}|INGRESSCOOKIE|SERVERID|(?:incap_ses|visid_incap|nlbi)_\w+"
+    r"|[0-9a-f]{32})$"
 )
 # What the logins of httpx hold: of Basic, of Digest, of a file with logins.
 _OF_A_LOGIN = ("_auth_header", "_username", "_password", "_netrc_info")
@@ -92,7 +105,7 @@ def identity_of(base: str, client: object, scope: str | None) -> str:
             'lp.Model(..., scope="tenant a"). If it only looks on, as for a log, say so: '
             'lp.Model(..., scope="").'
         )
-    return with_scope(base, scope, *_carried(client, _plain(client)))
+    return with_scope(base, scope, *_carried(client, _plain(client), scope))
 
 
 def former_identity_of(base: str, client: Any, scope: str | None) -> str:
@@ -104,7 +117,7 @@ def former_identity_of(base: str, client: Any, scope: str | None) -> str:
         scope: As for `identity_of`.
     """
     plain = {(name.lower(), value) for name, value in client.auth_headers.items()}
-    return with_scope(base, scope, *_carried(client, plain))
+    return with_scope(base, scope, *_carried(client, plain, scope))
 
 
 def _plain(client: Any) -> set[tuple[str, str]]:
@@ -141,7 +154,33 @@ def in_order(carried: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             yield f"{name}\0all", json.dumps(values)  # a name that no single value has
 
 
-def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def set_by_servers(client: Any) -> set[str]:
+    """The names of the cookies in a client of the user's that servers set there and that count.
+
+    Who logs in with a client has a session in it, which may be of one tenant or another; what only
+    keeps a way is known by its name.
+
+    Args:
+        client: An openai client.
+    """
+    http = unwrapped(getattr(client, "_client", None))
+    return {cookie.name for cookie in _cookies(http) if _is_of_server(cookie)}
+
+
+def _cookies(http: Any) -> Iterator[Cookie]:
+    if http is None or is_made_by_openai(http):  # it has only servers' own
+        return
+    yield from (cookie for cookie in http.cookies.jar if not _OF_A_BALANCER.match(cookie.name))
+
+
+def _is_of_server(cookie: Cookie) -> bool:
+    """Whether a reply brought it: one that its user gave has no domain, or one without a dot."""
+    return bool(cookie.domain) and (cookie.domain.startswith(".") or not cookie.domain_specified)
+
+
+def _carried(
+    client: Any, plain: set[tuple[str, str]], scope: str | None
+) -> Iterator[tuple[str, str]]:
     sent = sent_headers(client)
     yield from _headers(sent, plain)
     for name, value in client.default_query.items():
@@ -155,9 +194,9 @@ def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, st
     yield from _headers({n: v for n, v in http.headers.items() if n.lower() not in ours}, plain)
     params = http.params.multi_items()
     yield from in_order((f"?{n}", v) for n, v in params if n not in client.default_query)
-    for cookie in () if is_made_by_openai(http) else http.cookies.jar:  # it has only servers' own
-        if _OF_A_BALANCER.match(cookie.name):
-            continue
+    for cookie in _cookies(http):
+        if scope is not None and _is_of_server(cookie):
+            continue  # the scope says for whom
         yield f"cookie {cookie.domain}{cookie.path} {cookie.name}", cookie.value or ""
     yield from _of_transport("", http._transport)
     for pattern, transport in http._mounts.items():

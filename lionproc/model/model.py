@@ -68,7 +68,8 @@ class Model(ModelSettings):
         scope: A name for whatever else decides who answers and cannot be seen from here (a
             tenant behind a gateway, a version of the weights): another scope shares no answers.
             `""` says that nothing does, where code of your own in client= only looks on, as for
-            a log: answers are kept as if it were not there.
+            a log: answers are kept as if it were not there. With a scope, cookies that servers
+            put into the http_client of client= do not count.
         price: What the model costs, where it is not in the table of prices or you pay another
             price: `lp.Price(...)` in dollars per million tokens.
         service_tier: The provider's tier, such as "flex" for half the price and slow replies. What

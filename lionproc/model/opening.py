@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 import weakref
 from typing import TYPE_CHECKING
 
-from lionproc.errors import ModelError
+from lionproc.errors import LionprocWarning, ModelError
 from lionproc.model.address import checked_url, with_query
 from lionproc.model.clients import azure_client, is_azure, is_plain, own_client
 from lionproc.model.connection import Connection, EndpointState, endpoint_state
 from lionproc.model.credentials import sealed
-from lionproc.model.identity import former_identity_of, identity_of, sent_headers, with_scope
+from lionproc.model.identity import (
+    former_identity_of,
+    identity_of,
+    sent_headers,
+    set_by_servers,
+    with_scope,
+)
 from lionproc.model.own_code import CLIENT, within_proxies
 from lionproc.model.plain_client import PlainClient
 from lionproc.model.prices import price_of
@@ -156,6 +163,15 @@ def _through(
         and not (name.lower() == "authorization" and _renews(client))
     )
     identity = identity_of(base, client, model.scope)
+    if model.scope is None and (cookies := sorted(set_by_servers(client))):
+        warnings.warn(
+            f"A server put the cookie {cookies[0][:40]!r} into the http_client of client=. It may "
+            "say for whom is answered, so answers are kept for this cookie alone, and asked anew "
+            'with the next one. Name the account, lp.Model(..., scope="tenant a"), and what servers '
+            "put there does not count.",
+            LionprocWarning,
+            stacklevel=2,
+        )
 
     def is_as_it_was() -> bool:
         base = checked_url(str(client.base_url), allow_http=model.allow_http)

@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["IS_SECRET", "MAY_BE_SECRET", "OF_AUTHENTICATION", "is_of_id", "is_of_secret", "spelt"]
+__all__ = [
+    "IS_SECRET",
+    "MAY_BE_SECRET",
+    "OF_AUTHENTICATION",
+    "is_of_id",
+    "is_of_secret",
+    "is_of_session",
+    "spelt",
+]
 
 _BEHIND: Final = (
     r"(?:[-_ ]?(?:base64|primary|secondary|string|text|value|v(?=[0-9])))?[-_ ]?[0-9]*$"
@@ -47,6 +55,12 @@ _OF_A_THING = (
 _IS_ID = re.compile(rf"^code$|(?:^|[^a-z])(?:session(?:[-_]?id)?$|{_OF_A_THING})")
 
 
+# Of cookies: `sid`, `connect.sid`, `JSESSIONID`, `remember_me`; not of `region`, `consent`.
+_OF_SESSION = re.compile(
+    r"sess|(?:^|[^a-z])s?sid(?:[^a-z]|$)|auth|login|jwt|ticket|remember|saml|sso"
+)
+
+
 def spelt(name: str) -> str:
     """A name in small letters, with its words apart.
 
@@ -73,3 +87,13 @@ def is_of_secret(name: str) -> bool:
 def is_of_id(name: str) -> bool:
     """Whether it is one if it is long: a code, the id of a session, the key of a project."""
     return _IS_ID.search(spelt(name)) is not None
+
+
+def is_of_session(name: str) -> bool:
+    """Whether a cookie of this name lets somebody in, as that of a session or of a login does.
+
+    Example:
+        >>> is_of_session("JSESSIONID"), is_of_session("region")
+        (True, False)
+    """
+    return is_of_secret(name) or _OF_SESSION.search(spelt(name)) is not None

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
-from lionproc.errors import ModelError
+from lionproc.errors import LionprocWarning, ModelError
 from lionproc.testing import Server
 
 KEY = "sk-test-of-the-identity-0123456789"
@@ -125,11 +125,50 @@ def test_a_cookie_that_a_server_set_in_a_client_of_the_users_is_no_other_place(m
         "ASLBSA",
         "INGRESSCOOKIE",
         "TS01a4c2f8",
+        "acw_tc",
+        "HWWAFSESID",
+        "acaAffinity",
+        "bm_sv",
+        "1e2fca1b0a9d4c3f8e7d6c5b4a392817",
     ],
 )
 def test_the_cookie_of_a_load_balancer_is_no_other_place(name):
     assert identity(**http(cookies={name: "4f9a81"})) == AT
     assert identity(**http(cookies={f"{name}_of_mine": "4f9a81"})) != AT
+
+
+def replied(cookie):
+    """An http_client that a reply brought a cookie, as the first call after a login does."""
+    client = httpx2.AsyncClient()
+    client.cookies.extract_cookies(
+        httpx2.Response(
+            200, headers={"Set-Cookie": cookie}, request=httpx2.Request("POST", f"{AT}/login")
+        )
+    )
+    assert client.cookies
+    return {"http_client": client}
+
+
+@pytest.mark.parametrize(
+    "cookie", ["session=of-{}; Path=/; HttpOnly", "session=of-{}; Path=/; Domain=one.example"]
+)
+def test_a_session_that_a_server_put_into_an_http_client_is_another_place_and_that_is_said(cookie):
+    with pytest.warns(LionprocWarning, match=r"cookie 'session'.*scope="):
+        first = identity(**replied(cookie.format("a")))
+    with pytest.warns(LionprocWarning, match=r"cookie 'session'.*scope="):
+        second = identity(**replied(cookie.format("b")))
+    assert len({AT, first, second}) == 3
+
+
+@pytest.mark.parametrize(
+    "cookie", ["session=of-{}; Path=/; HttpOnly", "session=of-{}; Path=/; Domain=one.example"]
+)
+@pytest.mark.parametrize("scope", ["", "tenant a"])
+def test_with_a_scope_what_servers_put_into_an_http_client_is_no_other_place(scope, cookie):
+    plain = identity(scope)
+    assert identity(scope, **replied(cookie.format("a"))) == plain
+    assert identity(scope, **replied(cookie.format("b"))) == plain
+    assert identity(scope, **http(cookies={"session": "of-a"})) != plain
 
 
 def test_all_else_that_is_sent_is_another_place():
