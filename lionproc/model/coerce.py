@@ -66,10 +66,6 @@ class MisfitError(ValueError):
         self.wanted = wanted
         self.path = path
 
-    def under(self, name: object) -> MisfitError:
-        """The same, seen from one level further out."""
-        return MisfitError(self.wanted, (str(name), *self.path))
-
 
 def cell_maker(shape: Shape) -> Cell:
     """A function that turns one answer of `shape` into what its column holds.
@@ -87,10 +83,8 @@ def cell_maker(shape: Shape) -> Cell:
     def cell(value: Any) -> Any:
         try:
             return make(value)
-        except MisfitError:
-            if not isinstance(value, RootModel):
-                raise
-        return cell(value.root)
+        except MisfitError as misfit:
+            return _opened(make, value, misfit)
 
     return cell
 
@@ -298,7 +292,7 @@ def _many(item: Cell) -> Cell:
             try:
                 made.append(item(value))
             except MisfitError as misfit:
-                made.append(_opened(item, value, misfit, len(made)))
+                made.append(_opened(item, value, misfit, (str(len(made)),)))
         if isinstance(values, set | frozenset):
             made.sort(key=repr)  # text hashes differ from run to run, a saved column must not
         return made
@@ -360,20 +354,21 @@ def _made(make: Cell, value: object, name: object) -> object:
     try:
         return make(value)
     except MisfitError as misfit:
-        return _opened(make, value, misfit, name)
+        return _opened(make, value, misfit, (str(name),))
 
 
-def _opened(make: Cell, value: object, misfit: MisfitError, name: object) -> object:
-    """What a RootModel wraps, tried after the wrapping did not fit.
+def _opened(make: Cell, value: object, misfit: MisfitError, path: tuple[str, ...] = ()) -> object:
+    """What RootModels wrap, one within another, tried after the wrapping did not fit.
 
     Nothing else is tried again: what stands in ten levels would be read a thousand times.
 
     Raises:
-        MisfitError: That does not fit either; it says where, by the name.
+        MisfitError: That does not fit either; it says where.
     """
-    try:
-        if isinstance(value, RootModel):
-            return make(value.root)
-    except MisfitError as inner:
-        misfit = inner
-    raise misfit.under(name) from None
+    while isinstance(value, RootModel):
+        value = value.root
+        try:
+            return make(value)
+        except MisfitError as inner:
+            misfit = inner
+    raise MisfitError(misfit.wanted, (*path, *misfit.path)) from None

@@ -1109,6 +1109,25 @@ def test_a_number_that_a_float_shows_alike_is_read_to_its_last_digit(schema, tex
     assert str(read) == str(value)
 
 
+Day = RootModel[dt.date]
+Due = RootModel[Day]
+MayBeDue = RootModel[Due | None]
+LEAP = dt.date(2024, 2, 29)
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply", "cell"),
+    [
+        (Due, '"2024-02-29"', LEAP),
+        (list[Due], '["2024-02-29"]', [LEAP]),
+        (dict[str, MayBeDue], '{"answer": {"a": "2024-02-29"}}', [("a", LEAP)]),
+        (create_model("Task", due=(MayBeDue, ...)), '{"due": "2024-02-29"}', {"due": LEAP}),
+    ],
+)
+def test_a_date_is_read_through_every_model_that_wraps_it(schema, reply, cell):
+    assert Answer.of(schema).answered(reply).cell == cell
+
+
 @pytest.mark.parametrize("kind", ["lists", "objects", "models", "wrapped"])
 def test_what_does_not_fit_its_column_is_read_once_however_deep_it_stands(kind, monkeypatch):
     """Twice at each level were a thousand times in ten: a reply of 160 KB took a minute."""
