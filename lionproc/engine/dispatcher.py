@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from lionproc.engine.apart import Reading
 from lionproc.engine.awaiting_disk import AwaitingDisk
 from lionproc.engine.coalescing import PATIENCE_S, Coalescing
 from lionproc.engine.concurrency_limit import Overload
@@ -28,6 +29,7 @@ from lionproc.engine.limiter import Limiter
 from lionproc.engine.outlay import Outlay, Verdict
 from lionproc.engine.permission import Permission, Refused, not_sent
 from lionproc.engine.quotas import Signals
+from lionproc.engine.readings import Readings
 from lionproc.engine.replay import Replay
 from lionproc.engine.reply_room import reply_room
 from lionproc.engine.request import Event, Reply
@@ -114,6 +116,7 @@ class Dispatcher:
         self.awaiting_disk = AwaitingDisk(
             lambda: WAITING_A_SLOT * limiter.limits.concurrency, self._on_disk, self.replay.hurry
         )
+        self.readings = Readings()
         limiter.on_change(self._call_worker)
         self.fatal: RunError | None = None
         self.history = History(history)
@@ -155,8 +158,11 @@ class Dispatcher:
             self.policy.stop()
             for event in self.queue.clear():
                 self.finish(event, not_sent())
+            now = asyncio.get_running_loop().time
+            until = None if grace_s is None else now() + grace_s
             await self.workers.stop(grace_s)
             await self.awaiting_disk.empty()
+            await self.readings.end(None if until is None else max(0.0, until - now()))
             for event in self.queue.clear():  # what came back meanwhile, and would be sent again
                 self.finish(event, not_sent())
             for event in self.coalescing.unfinished():
@@ -289,7 +295,7 @@ class Dispatcher:
                 await workers.sleep(worker)
                 continue
             try:
-                if self._is_left_to_others(event):
+                if await self._is_left_to_others(event):
                     continue
                 reservation = self.permission.at_once(event)
                 if reservation is None:
@@ -310,7 +316,7 @@ class Dispatcher:
                 workers.sending.discard(worker)
                 queue.is_back(event)
 
-    def _is_left_to_others(self, event: Event, *, has_permission: bool = False) -> bool:
+    async def _is_left_to_others(self, event: Event, *, has_permission: bool = False) -> bool:
         """True if another executor has answered it since it was queued, or asks it just now."""
         replay = self.replay
         if replay.journal is None or event.first.key is None:
@@ -328,9 +334,11 @@ class Dispatcher:
                 self.finish(event, CallError(Kind.NOT_SENT, str(error)))
                 self.stop_run(error)
                 return True
-            if entry is not None and replay.answer(event, entry):
-                self.finish(event)
-                return True
+            if entry is not None:
+                self.coalescing.asks(event)  # others wait while it is read
+                if await self.readings.read(replay.answering(event, entry)) or event.done:
+                    self.finish(event)
+                    return True
         self.coalescing.asks(event)
         return False
 
@@ -344,7 +352,11 @@ class Dispatcher:
         permission = await self.permission.wait(event)
         if not isinstance(permission, Refused):
             is_overtaken = event.state == "pending" and self.coalescing.is_overtaken(event)
-            if permission and is_overtaken and self._is_left_to_others(event, has_permission=True):
+            if (
+                permission
+                and is_overtaken
+                and await self._is_left_to_others(event, has_permission=True)
+            ):
                 self._limiter.cancel(permission)
                 return None
             return permission
@@ -388,7 +400,8 @@ class Dispatcher:
                 # but for the first replies: what they say decides whether anything else is sent.
                 kept = self.replay.keep(event, reply, used, seconds)
                 if kept is not None:
-                    left = not policy.on_trial and self.awaiting_disk.takes(event, reply, kept)
+                    may_leave = not (policy.on_trial or self.readings.are_behind)
+                    left = may_leave and self.awaiting_disk.takes(event, reply, kept)
                     if not left:
                         with reply_room().kept(len(reply.raw)):
                             await self.replay.hurried(kept)
@@ -400,7 +413,8 @@ class Dispatcher:
                 self._limiter.settle(reservation, charged, reply.signals, seconds)
             if left:
                 return
-            if event.done or self.replay.settle(event, reply):
+            reading = self.replay.settling(event, reply)
+            if await self.readings.read(reading, len(reply.raw)) or event.done:
                 self.finish(event)
                 return
             self.workers.sending.discard(worker)
@@ -425,18 +439,37 @@ class Dispatcher:
         """A reply whose slot has gone on counts from now; or it never will."""
         if isinstance(error, JournalError):
             self.stop_run(error)
+        reading = self.replay.settling(event, reply)
         try:
-            if event.done or self.replay.settle(event, reply):
-                self.finish(event)
-            elif self.permission.stopping:
-                self.finish(event, not_sent())
-            else:  # it is corrected when its turn comes, as after a failure
-                event.state = "pending"
-                self._delay(event, 0.0)
-        except Exception as fault:
-            log.exception("a reply could not be read")
-            self.finish(event, CallError(Kind.UNEXPECTED, f"{type(fault).__name__}: {fault}"))
-            self.stop_run(RunError(f"A fault inside lionproc: {fault!r}"))
+            if reading.goes_on():
+                self._is_read(event, settled=reading.value)
+            else:
+                self.readings.follow(self._read_later(event, reading, len(reply.raw)))
+        except Exception as fault:  # noqa: BLE001  (all of it is told, and ends the run)
+            self._cannot_read(event, fault)
+
+    async def _read_later(self, event: Event, reading: Reading[bool], size: int) -> None:
+        try:
+            self._is_read(event, settled=await self.readings.read(reading, size))
+        except asyncio.CancelledError:
+            self.finish(event, CallError(Kind.CANCELLED, "Stopped while its reply was read."))
+            raise
+        except Exception as fault:  # noqa: BLE001  (all of it is told, and ends the run)
+            self._cannot_read(event, fault)
+
+    def _is_read(self, event: Event, *, settled: bool) -> None:
+        if settled or event.done:
+            self.finish(event)
+        elif self.permission.stopping:
+            self.finish(event, not_sent())
+        else:  # it is corrected when its turn comes, as after a failure
+            event.state = "pending"
+            self._delay(event, 0.0)
+
+    def _cannot_read(self, event: Event, fault: Exception) -> None:
+        log.error("a reply could not be read", exc_info=fault)
+        self.finish(event, CallError(Kind.UNEXPECTED, f"{type(fault).__name__}: {fault}"))
+        self.stop_run(RunError(f"A fault inside lionproc: {fault!r}"))
 
     # -- out --------------------------------------------------------------------------------
 

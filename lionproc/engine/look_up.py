@@ -51,7 +51,7 @@ class LookUp:
             entry = await self._find(keys_of(event.first))
             if event.done:
                 return
-            if entry is not None and replay.answer(event, entry):
+            if entry is not None and await dispatcher.readings.read(replay.answering(event, entry)):
                 dispatcher.finish(event)
                 return
         except Exception as error:  # noqa: BLE001  (whatever it is, somebody waits to hear)

@@ -12,6 +12,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lionproc.engine.apart import Reading, Steps, step
 from lionproc.engine.journal import Entry, Failure, Voted
 from lionproc.engine.kept_reading import KEPT
 from lionproc.engine.request import keys_of
@@ -91,7 +92,7 @@ class Replay:
     def answer(self, event: Event, entry: Entry) -> bool:
         """Answer an event from the journal, if what is kept there is an answer.
 
-        Any thread, as long as nobody else uses the event.
+        Any thread, as long as nobody else uses the event; on the loop `answering` does it.
 
         Args:
             event: Not yet sent.
@@ -101,7 +102,14 @@ class Replay:
             True if the event has its answer. Otherwise it is to be sent: its call asks the
             first question, or the first correction to which no reply is kept.
         """
-        if self._recall(event, entry) and event.error is None:
+        return self.answering(event, entry).at_once()
+
+    def answering(self, event: Event, entry: Entry) -> Reading[bool]:
+        """As `answer`, for the loop."""
+        return Reading(self._answer(event, entry))
+
+    def _answer(self, event: Event, entry: Entry) -> Steps[bool]:
+        if (yield from self._recall(event, entry)) and event.error is None:
             event.cached = True
             return True
         if event.error is not None:
@@ -139,7 +147,7 @@ class Replay:
             if key in lost:
                 event.error, event.attempts = lost[key].error, lost[key].attempts
                 event.cached, event.kept_at = True, lost[key].at
-            elif not self._recall(event, entry) or event.error is None:
+            elif not Reading(self._recall(event, entry)).at_once() or event.error is None:
                 event.reset()
 
     def voted(self, keys: Sequence[bytes]) -> dict[bytes, Voted]:
@@ -155,23 +163,29 @@ class Replay:
             return {}
         return self.journal.newest(keys, Voted, self._since, self.until)
 
-    def settle(self, event: Event, reply: Reply) -> bool:
+    def settling(self, event: Event, reply: Reply) -> Reading[bool]:
         """Read a paid reply that has just come.
 
         Returns:
-            True if the event has an answer or an error now; False if `event.call` is now a
-            correction that is to be sent.
+            What comes to True if the event has an answer or an error then, or was given up
+            meanwhile; to False if `event.call` is then a correction that is to be sent.
         """
+        return Reading(self._settle(event, reply))
+
+    def _settle(self, event: Event, reply: Reply) -> Steps[bool]:
         if reply.data is None and reply.raw:
-            is_settled = event.advance_raw(reply.raw, self._max_corrections)
+            advance = partial(event.advance_raw, reply.raw, self._max_corrections)
         else:
-            is_settled = event.advance(reply.data, self._max_corrections)
+            advance = partial(event.advance, reply.data, self._max_corrections)
+        is_settled = yield from step(lambda: event.done or advance())
+        if event.done:
+            return True
         if is_settled:
             if event.error is not None:
                 event.error.raw = reply.raw[: min(RAW_BYTES, self._raw_room)]
                 self._raw_room -= len(event.error.raw)
             return True
-        return self._recall(event, self._find_for(event.call))
+        return (yield from self._recall(event, self._find_for(event.call)))
 
     def is_stale(self, event: Event, *, shared: bool) -> bool:
         """Whether to look an event up once more before it is sent.
@@ -215,8 +229,8 @@ class Replay:
     def _find_for(self, call: Call) -> Entry | None:
         return self.find_all([keys_of(call)])[0]
 
-    def _recall(self, event: Event, entry: Entry | None) -> bool:
-        """Take an event through the kept replies. True if they settle it."""
+    def _recall(self, event: Event, entry: Entry | None) -> Steps[bool]:
+        """Take an event through the kept replies. True if they settle it, or it was given up."""
         while entry is not None:
             event.attempts += 1
             event.model = entry.model
@@ -224,16 +238,18 @@ class Replay:
             event.kept_at = entry.at
             usage, bought = entry.usage, Tokens(entry.prompt_tokens, entry.completion_tokens)
             event.count(bought, None if usage is None else usage.cached, entry.usd)
-            before = KEPT.set(partial(self._was_refused, event, entry))
-            try:
-                is_settled = event.advance_raw(entry.reply, self._max_corrections)
-            finally:
-                KEPT.reset(before)
-            if is_settled:
+            if (yield from step(partial(self._advance, event, entry))):
                 self.has_answered = self.has_answered or event.error is None
                 return True
             entry = self._find_for(event.call)
         return False
+
+    def _advance(self, event: Event, entry: Entry) -> bool:
+        before = KEPT.set(partial(self._was_refused, event, entry))
+        try:
+            return event.done or event.advance_raw(entry.reply, self._max_corrections)
+        finally:
+            KEPT.reset(before)
 
     def _was_refused(self, event: Event, entry: Entry, error: CallError) -> bool:
         """Whether a reply to the question that was asked again with this error is kept."""

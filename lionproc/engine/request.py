@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
+from lionproc.engine.apart import NotYetAskedError
 from lionproc.engine.quotas import Signals
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Saved, Usage, plus
@@ -278,6 +279,8 @@ class Event:
                 if again.key is not None:
                     self._corrected += (again.key,)
                 return False
+        except NotYetAskedError:  # nothing is changed, and it is read again
+            raise
         except BaseException as fault:  # noqa: BLE001  (a reply may hold anything)
             self.error = _unreadable(fault)
         return True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from lionproc.engine.apart import asked
 from lionproc.engine.kept_process import KeptProcess
 from lionproc.engine.kept_server import Message
 
@@ -31,4 +34,5 @@ def ask(message: Message) -> Any:
     Raises:
         NotStartedError: There is no process that could be asked.
     """
-    return PROCESS.ask(message, message["seconds"] + message.get("to_compile", 0))
+    seconds = message["seconds"] + message.get("to_compile", 0)
+    return asked(json.dumps(message), partial(PROCESS.ask, message, seconds))

@@ -281,9 +281,9 @@ class Session:
         sender = self.sender
         if previous_key is not None and previous_key != call.key and sender.journal is not None:
             found = await asyncio.to_thread(sender.journal.find, [previous_key])
-            event = Event(call)
-            if previous_key in found and sender.dispatcher.replay.answer(
-                event, found[previous_key]
+            event, dispatcher = Event(call), sender.dispatcher
+            if previous_key in found and await dispatcher.readings.read(
+                dispatcher.replay.answering(event, found[previous_key])
             ):
                 event.finish()
                 return event

@@ -91,10 +91,10 @@ def test_a_kept_reply_that_is_no_answer_is_asked_anew_from_the_beginning(journal
 def test_a_paid_reply_settles_its_event_with_the_help_of_kept_corrections(journal):
     keep(journal, a_="7")
     replay, event = Replay(journal, 0, 2), Event(Question("a"))
-    assert replay.settle(event, Reply(data="what"))
+    assert replay.settling(event, Reply(data="what")).at_once()
     assert (event.value, event.cached) == (7, False)
     asked = Event(Question("b"))
-    assert not replay.settle(asked, Reply(data="what"))
+    assert not replay.settling(asked, Reply(data="what")).at_once()
     assert asked.call.name == "b+"
 
 
@@ -108,7 +108,7 @@ def test_a_long_reply_that_waits_for_the_disk_is_not_held_as_objects(journal, si
 
     asyncio.run(wait())
     assert (reply.data is not None) is is_held
-    assert replay.settle(event, reply)
+    assert replay.settling(event, reply).at_once()
     assert (event.value, event.error) == (7, None)
 
 

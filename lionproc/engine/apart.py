@@ -1,0 +1,146 @@
+"""A reply whose reading asks a process of its own, on a loop that goes on meanwhile.
+
+What such a process is asked may take it seconds, and the loop is shared by all runs. So a reading on
+the loop does not wait: it ends with the question, and begins anew when a thread has the answer, which
+is then at hand. It has changed nothing before, and asks the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextvars import ContextVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from lionproc.engine.blocking_work import in_own_thread
+
+__all__ = ["NotYetAskedError", "Question", "Reading", "Steps", "asked", "step"]
+
+T = TypeVar("T")
+
+
+class Question:
+    """What is asked once.
+
+    Args:
+        key: What is like it asks the same.
+        ask: Asks, and waits for the answer.
+    """
+
+    def __init__(self, key: str, ask: Callable[[], Any]) -> None:
+        self.key = key
+        self._ask = ask
+        self._said: Future[Any] = Future()
+
+    def put(self) -> None:
+        """Ask it, and wait for the answer. Any thread."""
+        try:
+            self._said.set_result(self._ask())
+        except Exception as error:  # noqa: BLE001  (whoever reads gets it)
+            self._said.set_exception(error)
+
+    def answer(self) -> Any:
+        """What was said, or raised."""
+        return self._said.result(0)
+
+
+class NotYetAskedError(BaseException):
+    """A reading on the loop asks what was not asked before. No error of anything: `step` takes it."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+
+
+Steps: TypeAlias = Generator[Question, None, T]
+
+# The questions that were asked for what is read just now; None where a reading may wait.
+_ASKED: Final[ContextVar[dict[str, Question] | None]] = ContextVar("lionproc_asked", default=None)
+
+
+def asked(key: str, ask: Callable[[], Any]) -> Any:
+    """What is said to a question: asked now, or before if this is read on the loop.
+
+    Args:
+        key: What is like it asks the same.
+        ask: Asks, and waits for the answer.
+
+    Raises:
+        NotYetAskedError: It is read on the loop, and this was not asked.
+    """
+    before = _ASKED.get()
+    if before is None:
+        return ask()
+    if key not in before:
+        raise NotYetAskedError(Question(key, ask))
+    return before[key].answer()
+
+
+def step(read: Callable[[], T]) -> Steps[T]:
+    """Read something, as often as it takes until nothing is left to ask.
+
+    Args:
+        read: It; changes nothing until it has all its answers.
+
+    Yields:
+        What is to be asked before it goes on.
+
+    Returns:
+        What `read` returns.
+    """
+    while True:
+        try:
+            return read()
+        except NotYetAskedError as unasked:
+            question = unasked.question
+        yield question
+
+
+class Reading(Generic[T]):
+    """Steps that are gone on the loop, or at once by whoever may wait.
+
+    Args:
+        steps: Each of `step`, and what is done between them.
+
+    Attributes:
+        value: What they return, once they are over.
+    """
+
+    value: T
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+        self._asked: dict[str, Question] = {}
+        self._question: Question | None = None
+
+    def at_once(self) -> T:
+        """Go all steps, waiting for each answer. Any thread."""
+        self._go(None)
+        return self.value
+
+    def goes_on(self) -> bool:
+        """Go until something is to be asked. True if nothing is any more: it is over."""
+        if self._question is None:
+            self._go(self._asked)
+        return self._question is None
+
+    async def ask(self) -> None:
+        """Ask what it came to, in a thread; then it goes on."""
+        question = self._question
+        assert question is not None  # noqa: S101  (else it is over)
+        try:
+            await in_own_thread(question.put)
+        except RuntimeError:  # no thread can be started
+            question.put()
+        self._question = None
+
+    def _go(self, before: dict[str, Question] | None) -> None:
+        token = _ASKED.set(before)
+        try:
+            self._question = next(self._steps)
+        except StopIteration as end:
+            self.value = end.value
+        else:
+            self._asked[self._question.key] = self._question
+        finally:
+            _ASKED.reset(token)

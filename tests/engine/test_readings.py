@@ -1,0 +1,182 @@
+"""Replies whose reading asks a process of its own, and what goes on meanwhile."""
+
+import asyncio
+import threading
+
+import pytest
+
+from lionproc.engine.apart import Reading, asked, step
+from lionproc.engine.dispatcher import WAITING_A_SLOT
+from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.journal import Journal
+from lionproc.errors import CallError, Kind
+
+from .conftest import Question as Call
+
+
+class Process:
+    """Stands for the process: it answers when the gate is open."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.questions = []
+        self.came = threading.Event()
+
+    def ask(self, name):
+        self.questions.append(name)
+        self.came.set()
+        assert self.gate.wait(30)
+        if name.startswith("bad"):
+            raise ValueError(name)
+        return name.upper()
+
+
+class Hard(Call):
+    """A call whose reply cannot be read without the process."""
+
+    process = None
+
+    def read(self, data):
+        return asked(self.name, lambda: self.process.ask(self.name))
+
+
+@pytest.fixture
+def process():
+    process = Process()
+    yield process
+    process.gate.set()
+
+
+@pytest.fixture
+def hard(desk, process):
+    def call(name):
+        made = Hard(desk, name)
+        made.process = process
+        return made
+
+    return call
+
+
+@pytest.fixture(params=["kept", "not kept"])
+def executor(request, tmp_path):
+    if request.param == "not kept":
+        yield RateLimitedAPIExecutor(concurrency_limit=2)
+        return
+    with Journal.open(tmp_path / "journal.sqlite") as journal:
+        yield RateLimitedAPIExecutor(concurrency_limit=2, journal=journal)
+
+
+def test_others_are_answered_while_a_reply_waits_for_the_process(
+    real, desk, hard, process, executor
+):
+    async def main():
+        assert await executor.submit(desk.call("a")) == "answer a"
+        event = await executor.append(hard("hard"))
+        await asyncio.to_thread(process.came.wait)
+        answers = [await executor.submit(desk.call(name)) for name in "bcdef"]
+        assert answers == [f"answer {name}" for name in "bcdef"]
+        assert not event.done
+        process.gate.set()
+        assert await event == "HARD"
+        assert process.questions == ["hard"]
+        await executor.stop()
+
+    real(main())
+
+
+def test_what_the_process_raises_is_the_failure_of_its_row(real, desk, hard, process, executor):
+    async def main():
+        process.gate.set()
+        with pytest.raises(CallError) as caught:
+            await executor.submit(hard("bad"))
+        assert caught.value.kind is Kind.UNREADABLE
+        assert await executor.submit(hard("good")) == "GOOD"
+        await executor.stop()
+
+    real(main())
+
+
+def test_no_more_is_sent_than_slots_hold_while_replies_wait_for_the_process(
+    real, desk, hard, process, executor
+):
+    async def main():
+        for name in "abc":  # the first replies keep their slots anyhow
+            await executor.submit(desk.call(name))
+        events = [await executor.append(hard(f"hard {n}")) for n in range(40)]
+        await asyncio.to_thread(process.came.wait)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert len(desk.sent) <= 3 + 2 * (1 + WAITING_A_SLOT)
+        process.gate.set()
+        assert [await event for event in events] == [f"HARD {n}" for n in range(40)]
+        await executor.stop()
+
+    real(main())
+
+
+def test_a_stop_does_not_wait_for_the_process_and_the_next_run_reads_what_was_paid_for(
+    real, desk, hard, process, tmp_path
+):
+    async def main():
+        with Journal.open(tmp_path / "journal.sqlite") as journal:
+            executor = RateLimitedAPIExecutor(concurrency_limit=2, journal=journal)
+            for name in "abc":
+                await executor.submit(desk.call(name))
+            events = [await executor.append(hard(name)) for name in ("one", "two", "three")]
+            await asyncio.to_thread(process.came.wait)
+            await desk.has_sent(5)
+            await executor.stop(0)
+            assert {event.state for event in events} == {"cancelled"}
+            sent = list(desk.sent)
+            process.gate.set()
+            again = RateLimitedAPIExecutor(journal=journal)
+            assert await again.submit(hard("one")) == "ONE"
+            assert desk.sent == sent
+            await again.stop()
+
+    real(main())
+
+
+def test_a_kept_reply_is_read_beside_the_loop_too(real, desk, hard, process, tmp_path):
+    async def main():
+        with Journal.open(tmp_path / "journal.sqlite") as journal:
+            first = RateLimitedAPIExecutor(journal=journal)
+            process.gate.set()
+            assert await first.submit(hard("one")) == "ONE"
+            await first.stop()
+            process.gate.clear()
+            process.came.clear()
+            second = RateLimitedAPIExecutor(journal=journal)
+            waits = asyncio.create_task(second.submit(hard("one")))
+            await asyncio.to_thread(process.came.wait)
+            assert await second.submit(desk.call("b")) == "answer b"
+            process.gate.set()
+            assert await waits == "ONE"
+            assert desk.sent == ["one", "b"]
+            await second.stop()
+
+    real(main())
+
+
+def test_a_reading_asks_each_question_once_and_changes_nothing_before():
+    asks, reads = [], []
+
+    def read():
+        reads.append("begun")
+        return [asked(name, lambda name=name: asks.append(name) or name.upper()) for name in "ab"]
+
+    async def main():
+        reading = Reading(step(read))
+        while not reading.goes_on():
+            assert not reading.goes_on()  # it waits for the same
+            await reading.ask()
+        return reading.value
+
+    assert asyncio.run(main()) == ["A", "B"]
+    assert (asks, len(reads)) == (["a", "b"], 3)
+
+
+def test_whoever_may_wait_reads_once():
+    reads = []
+    reading = Reading(step(lambda: reads.append("begun") or asked("a", lambda: "A")))
+    assert (reading.at_once(), reads) == ("A", ["begun"])
