@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from lionproc.engine.apart import Reading
 from lionproc.engine.awaiting_disk import AwaitingDisk
 from lionproc.engine.coalescing import PATIENCE_S, Coalescing
 from lionproc.engine.concurrency_limit import Overload
@@ -57,6 +57,9 @@ slot of 100 ms from sending."""
 
 class Dispatcher:
     """Sends events in their order, as fast as the limits allow, and loses none.
+
+    It has more than 25 methods because each step from the queue to the end of an event changes the
+    same state, and is small.
 
     Args:
         queue_capacity: Events that may wait.
@@ -439,26 +442,15 @@ class Dispatcher:
         """A reply whose slot has gone on counts from now; or it never will."""
         if isinstance(error, JournalError):
             self.stop_run(error)
-        reading = self.replay.settling(event, reply)
-        try:
-            if reading.goes_on():
-                self._is_read(event, settled=reading.value)
-            else:
-                self.readings.follow(self._read_later(event, reading, len(reply.raw)))
-        except Exception as fault:  # noqa: BLE001  (all of it is told, and ends the run)
-            self._cannot_read(event, fault)
+        self.readings.begin(
+            self.replay.settling(event, reply),
+            len(reply.raw),
+            partial(self._is_read, event),
+            partial(self._is_unread, event),
+        )
 
-    async def _read_later(self, event: Event, reading: Reading[bool], size: int) -> None:
-        try:
-            self._is_read(event, settled=await self.readings.read(reading, size))
-        except asyncio.CancelledError:
-            self.finish(event, CallError(Kind.CANCELLED, "Stopped while its reply was read."))
-            raise
-        except Exception as fault:  # noqa: BLE001  (all of it is told, and ends the run)
-            self._cannot_read(event, fault)
-
-    def _is_read(self, event: Event, *, settled: bool) -> None:
-        if settled or event.done:
+    def _is_read(self, event: Event, is_settled: bool) -> None:
+        if is_settled or event.done:
             self.finish(event)
         elif self.permission.stopping:
             self.finish(event, not_sent())
@@ -466,10 +458,13 @@ class Dispatcher:
             event.state = "pending"
             self._delay(event, 0.0)
 
-    def _cannot_read(self, event: Event, fault: Exception) -> None:
-        log.error("a reply could not be read", exc_info=fault)
-        self.finish(event, CallError(Kind.UNEXPECTED, f"{type(fault).__name__}: {fault}"))
-        self.stop_run(RunError(f"A fault inside lionproc: {fault!r}"))
+    def _is_unread(self, event: Event, why: BaseException) -> None:
+        if isinstance(why, asyncio.CancelledError):
+            self.finish(event, CallError(Kind.CANCELLED, "Stopped while its reply was read."))
+            return
+        log.error("a reply could not be read", exc_info=why)
+        self.finish(event, CallError(Kind.UNEXPECTED, f"{type(why).__name__}: {why}"))
+        self.stop_run(RunError(f"A fault inside lionproc: {why!r}"))
 
     # -- out --------------------------------------------------------------------------------
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from lionproc.engine.apart import Reading
 from lionproc.engine.reply_room import reply_room
@@ -48,11 +48,46 @@ class Readings:
                         break
         return reading.value
 
-    def follow(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin what reads, and does something with it, while nobody waits."""
-        task = asyncio.get_running_loop().create_task(work)
+    def begin(
+        self,
+        reading: Reading[T],
+        size: int,
+        then: Callable[[T], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Go on with a reading that nobody waits for: at once, if nothing is to be asked.
+
+        Args:
+            reading: It.
+            size: As for `read`.
+            then: Called with what it comes to.
+            failed: Called with what either raised; with a `CancelledError` at the end.
+        """
+        try:
+            if reading.goes_on():
+                then(reading.value)
+                return
+        except Exception as fault:  # noqa: BLE001  (whatever it is)
+            failed(fault)
+            return
+        task = asyncio.get_running_loop().create_task(self._later_on(reading, size, then, failed))
         self._later.add(task)
         task.add_done_callback(self._later.discard)
+
+    async def _later_on(
+        self,
+        reading: Reading[T],
+        size: int,
+        then: Callable[[T], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        try:
+            then(await self.read(reading, size))
+        except asyncio.CancelledError as over:
+            failed(over)
+            raise
+        except Exception as fault:  # noqa: BLE001  (whatever it is)
+            failed(fault)
 
     async def end(self, seconds: float | None) -> None:
         """Wait until all that nobody waits for is read.

@@ -40,6 +40,11 @@ class Hard(Call):
         return asked(self.name, lambda: self.process.ask(self.name))
 
 
+async def until(condition):
+    while not condition():  # noqa: ASYNC110  (what is waited for has no event)
+        await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def process():
     process = Process()
@@ -104,8 +109,8 @@ def test_no_more_is_sent_than_slots_hold_while_replies_wait_for_the_process(
             await executor.submit(desk.call(name))
         events = [await executor.append(hard(f"hard {n}")) for n in range(40)]
         await asyncio.to_thread(process.came.wait)
-        for _ in range(200):
-            await asyncio.sleep(0)
+        core = executor.dispatcher
+        await until(lambda: not core.awaiting_disk and len(core.workers.sending) == 2)
         assert len(desk.sent) <= 3 + 2 * (1 + WAITING_A_SLOT)
         process.gate.set()
         assert [await event for event in events] == [f"HARD {n}" for n in range(40)]
