@@ -7,6 +7,7 @@ is then at hand. It has changed nothing before, and asks the same again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -23,7 +24,7 @@ class Question:
     """What is asked once.
 
     Args:
-        key: What is like it asks the same.
+        key: An equal one asks the same.
         ask: Asks, and waits for the answer.
     """
 
@@ -58,11 +59,11 @@ Steps: TypeAlias = Generator[Question, None, T]
 _ASKED: Final[ContextVar[dict[str, Question] | None]] = ContextVar("lionproc_asked", default=None)
 
 
-def asked(key: str, ask: Callable[[], Any]) -> Any:
+def asked(message: object, ask: Callable[[], Any]) -> Any:
     """What is said to a question: asked now, or before if this is read on the loop.
 
     Args:
-        key: What is like it asks the same.
+        message: Of plain JSON types; an equal one asks the same.
         ask: Asks, and waits for the answer.
 
     Raises:
@@ -71,6 +72,7 @@ def asked(key: str, ask: Callable[[], Any]) -> Any:
     before = _ASKED.get()
     if before is None:
         return ask()
+    key = json.dumps(message)
     if key not in before:
         raise NotYetAskedError(Question(key, ask))
     return before[key].answer()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,4 +34,4 @@ def ask(message: Message) -> Any:
         NotStartedError: There is no process that could be asked.
     """
     seconds = message["seconds"] + message.get("to_compile", 0)
-    return asked(json.dumps(message), partial(PROCESS.ask, message, seconds))
+    return asked(message, partial(PROCESS.ask, message, seconds))
