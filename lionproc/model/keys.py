@@ -23,6 +23,7 @@ from lionproc.model.python_patterns import safe_schema
 __all__ = ["Keys"]
 
 _Code: TypeAlias = tuple[int, ...]
+_NAN: Final = object()  # stands for each, as none is equal to any other
 _CHANGES: Final = ("strip_whitespace", "to_lower", "to_upper")  # a text becomes another
 
 
@@ -62,7 +63,8 @@ class Keys:
         numbers: dict[object, int] = {}
 
         def code(keys: Iterable[object]) -> _Code:
-            return tuple(sorted({numbers.setdefault(key, len(numbers)) for key in keys}))
+            alike = (key if key == key else _NAN for key in keys)  # noqa: PLR0124  (it is not, of nan)
+            return tuple(sorted({numbers.setdefault(key, len(numbers)) for key in alike}))
 
         met: set[_Code] = set()
         whole: defaultdict[_Code, list[dict[str, Any]]] = defaultdict(list)

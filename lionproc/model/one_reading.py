@@ -158,14 +158,22 @@ def _held(member: object) -> object:
     return member.value if isinstance(member, Enum) else member
 
 
-def _guarded(node: Any, *, flags_only: bool = False) -> Any:
+def _guarded(node: Any, *, flags_only: bool = False, keys: bool = False) -> Any:
     """The same part of a type, which takes nothing for something else."""
+    if isinstance(node, dict) and "keys_schema" in node:
+        rest = {name: held for name, held in node.items() if name != "keys_schema"}
+        named = _guarded(node["keys_schema"], flags_only=flags_only, keys=True)
+        return {**_guarded(rest, flags_only=flags_only), "keys_schema": named}
     read = _reader(node, flags_only=flags_only) if isinstance(node, dict) else None
+    if keys and read is _choice:
+        read = _key if bool in kinds_of_number(_chosen(node)) else None
     if read is None:
-        return changed(node, partial(_guarded, flags_only=flags_only))
+        return changed(node, partial(_guarded, flags_only=flags_only, keys=keys))
     inner = SchemaValidator({name: node[name] for name in node.keys() - {"ref"}})
 
     def as_json(said: Any) -> Any:  # of a value of Python it would be no strict reading
+        if keys and isinstance(said, str):  # it stands for what it spells
+            return inner.validate_strings(said, strict=True)
         return inner.validate_json(json.dumps(said, allow_nan=False), strict=True)
 
     def reads(value: Any) -> Any:
@@ -205,6 +213,13 @@ def _choice(value: Any, read: Callable[[Any], Any]) -> Any:
     member = read(value)
     held = _held(member)
     if held == value and isinstance(held, bool) is not isinstance(value, bool):
+        raise PydanticCustomError("choice_as_number", _EQUAL)
+    return member
+
+
+def _key(value: Any, read: Callable[[Any], Any]) -> Any:
+    member = read(value)
+    if isinstance(_held(member), bool) and value not in {"true", "false"}:
         raise PydanticCustomError("choice_as_number", _EQUAL)
     return member
 

@@ -1046,6 +1046,8 @@ KEYS_OF_OTHER_MAPS = [
         (dict[str, Named | None], '{"mood": {"mood": "x"}, "Mood": null}', None),
         (dict[int, str], '{"1": "x", "2": "y"}', '{"1": "x", "01": "y"}'),
         (dict[float, int], '{"1": 1, "1.5": 2}', '{"1": 1, "1.0": 2}'),
+        (dict[float, int], '{"1": 1, "nan": 2}', '{"1": 1, "1.0": 2, "nan": 3}'),
+        (dict[float, int], '{"1": 1, "nan": 2}', '{"1": 1, "nan": 2, "NaN": 3}'),
         (dict[bool, int], '{"true": 1, "false": 2}', '{"true": 1, "1": 2}'),
         (dict[Decimal, int], '{"1.0": 1, "1.01": 2}', '{"1.0": 1, "1.00": 2}'),
         (dict[dt.timedelta, int], '{"PT60S": 1, "PT2M": 2}', '{"PT60S": 1, "PT1M": 2}'),
@@ -1076,6 +1078,22 @@ def test_keys_that_a_type_reads_as_one_lose_no_value_in_silence(schema, apart, a
         with pytest.raises(CallError, match="mean the same") as caught:
             answer.answered(wrapped.format(alike))
         assert caught.value.kind is Kind.WRONG_SHAPE
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply", "value"),
+    [
+        (dict[Stars, str], '{"1": "it is true"}', {Stars(1): "it is true"}),
+        (dict[Stars, bool], '{"1": false}', {Stars(1): False}),
+        (dict[Stars, dt.date], '{"1": "2024-02-29"}', {Stars(1): dt.date(2024, 2, 29)}),
+        (dict[Stars, str | dt.date], '{"1": "2019"}', {Stars(1): "2019"}),
+        (dict[dt.date | Stars, str], '{"1": "2019"}', {Stars(1): "2019"}),
+        (dict[Sure, int], '{"true": 3, "unclear": 1}', {Sure.YES: 3, Sure.UNCLEAR: 1}),
+    ],
+)
+def test_keys_that_are_chosen_from_numbers_are_texts_as_all_keys(schema, reply, value):
+    """Whatever else the reply says: read as values, they were refused beside the word `true`."""
+    assert Answer.of(schema).read(f'{{"answer": {reply}}}') == value
 
 
 def test_of_many_small_maps_no_sets_of_keys_are_told_apart_by_their_hash(monkeypatch):
