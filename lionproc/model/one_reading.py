@@ -173,7 +173,8 @@ def _guarded(node: Any, *, flags_only: bool = False, keys: bool = False) -> Any:
 
     def as_json(said: Any) -> Any:  # of a value of Python it would be no strict reading
         if keys and isinstance(said, str):  # it stands for what it spells
-            return inner.validate_strings(said, strict=True)
+            text: Any = said  # nothing that pydantic's own types name
+            return inner.validate_strings(text, strict=True)
         return inner.validate_json(json.dumps(said, allow_nan=False), strict=True)
 
     def reads(value: Any) -> Any:
