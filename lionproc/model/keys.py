@@ -2,42 +2,48 @@
 
 JSON has texts as keys. Where a type has numbers, times or trimmed texts there, "1" and "01" are one
 key, and of their values the last one would be left, in silence. So it is with two names of a field.
+Where an object of a reply may lose something so, the type reads the reply once more and says which.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from functools import cached_property, partial
+from typing import Any, Final
 
 import orjson
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from lionproc.errors import pass_on_interrupt
 from lionproc.model.core_parts import Part, parts_within, takes_more
-from lionproc.model.names import Names
-from lionproc.model.python_patterns import safe_schema
+from lionproc.model.guarded import guarded
+from lionproc.model.names import several_names
+from lionproc.model.one_reading import reader_of_python
+from lionproc.model.python_patterns import safe_schema, validator_from
 
 __all__ = ["Keys"]
 
-_Code: TypeAlias = tuple[int, ...]
 _NAN: Final = object()  # stands for each, as none is equal to any other
 _CHANGES: Final = ("strip_whitespace", "to_lower", "to_upper")  # a text becomes another
 
 
 class Keys:
-    """What a type makes of keys.
+    """What a type makes of keys, and of the names of fields.
 
     Args:
         schema: The type's core schema.
 
     Attributes:
-        may_meet: Whether two texts may be one key of it.
+        may_meet: Whether two texts may be one key of it, or one field.
     """
 
     def __init__(self, schema: object) -> None:
+        self._schema = schema
         parts = list(parts_within(schema))
         config = next(
             (held for part in parts if _changes(held := part.get("config"), "str_")), None
@@ -47,45 +53,82 @@ class Keys:
             for part in parts
             if "keys_schema" in part and not _is_as_written(part["keys_schema"], config)
         ]
-        self._names = Names(schema)
-        self.may_meet = bool(self._readers) or self._names.are_several
+        self._fields: defaultdict[str, list[int]] = defaultdict(list)  # by each of their names
+        for number, names in enumerate(set(several_names(parts))):
+            for name in names:
+                self._fields[name].append(number)
+        self._has_config = config is not None
+        self.may_meet = bool(self._readers or self._fields)
 
-    def lose(self, said: object, value: object) -> bool:
+    def lose(self, said: object, text: str) -> bool:
         """Whether keys of an object met in one, and what one of them said is gone.
 
         Args:
             said: All that a reply holds, of plain JSON types.
-            value: What the type made of it.
+            text: The reply, which the type has read.
         """
-        if self._names.are_several and self._names.meet(said):
-            return True
-        # Each key by itself: sets of several can be chosen so that all have one hash.
-        numbers: dict[object, int] = {}
-
-        def code(keys: Iterable[object]) -> _Code:
-            alike = (key if key == key else _NAN for key in keys)  # noqa: PLR0124  (it is not, of nan)
-            return tuple(sorted({numbers.setdefault(key, len(numbers)) for key in alike}))
-
-        met: set[_Code] = set()
-        whole: defaultdict[_Code, list[dict[str, Any]]] = defaultdict(list)
-        for names in _objects(said):
-            reads = (keys for reader in self._readers if (keys := _read(reader, names)) is not None)
-            for keys in {code(each) for each in reads}:
-                if len(keys) < len(names):
-                    met.add(keys)
-                else:
-                    whole[keys].append(names)
-        if not met:
+        if not any(map(self._may_lose, _objects(said))):
             return False
-        made = Counter(map(code, _maps(value)))
-        return any(made[keys] > _count(keys, map(code, whole[keys]), made) for keys in met)
+        lost: list[object] = []
+        token = _LOST.set(lost)
+        try:
+            value = self._watching.validate_json(text, strict=True)
+        except BaseException as error:  # noqa: BLE001 - a user's validator may raise anything
+            pass_on_interrupt(error)
+            return True
+        finally:
+            _LOST.reset(token)
+        return _are_in(lost, value)
+
+    def _may_lose(self, names: dict[str, Any]) -> bool:
+        """Whether an object would lose something if it became a map, or a model, of the type."""
+        if self._fields:
+            named = [field for name in names for field in self._fields.get(name, ())]
+            if len(set(named)) < len(named):
+                return True
+        reads = (keys for reader in self._readers if (keys := _read(reader, names)) is not None)
+        return any(len(keys) < len(names) for keys in reads)
+
+    @cached_property
+    def _watching(self) -> Any:
+        watched = guarded(safe_schema(self._schema), reader_of_python, self._watch)
+        return validator_from(watched)
+
+    def _watch(self, part: Part, config: Mapping[str, Any]) -> Callable[[Any, Any], None] | None:
+        if "keys_schema" in part:
+            held = config if self._has_config else None
+            return None if _is_as_written(part["keys_schema"], held) else _note_keys
+        names = list(several_names([part]))
+        return partial(_note_names, names) if names else None
 
 
-def _count(keys: _Code, whole: Iterable[_Code], made: Mapping[_Code, int]) -> int:
-    """How many objects became maps with these keys and lost nothing: not those that kept their texts."""
-    said = Counter(whole)
-    return sum(
-        count if names == keys else max(count - made[names], 0) for names, count in said.items()
+_LOST: Final[ContextVar[list[object]]] = ContextVar("lost")
+
+
+def _note_keys(said: object, made: object) -> None:
+    if isinstance(said, dict) and isinstance(made, Mapping) and len(made) < len(said):
+        _LOST.get().append(made)
+
+
+def _note_names(fields: Iterable[AbstractSet[str]], said: object, made: object) -> None:
+    if isinstance(said, dict) and any(sum(name in said for name in each) > 1 for each in fields):
+        _LOST.get().append(made)
+
+
+def _are_in(lost: Iterable[object], value: object) -> bool:
+    """Whether one of these is in what was read at last: choices may have been tried in vain."""
+    numbers: dict[object, int] = {}
+
+    def code(keys: Iterable[object]) -> tuple[int, ...]:
+        # Each key by itself: sets of several can be chosen so that all have one hash.
+        alike = (key if key == key else _NAN for key in keys)  # noqa: PLR0124  (it is not, of nan)
+        return tuple(sorted({numbers.setdefault(key, len(numbers)) for key in alike}))
+
+    objects = {id(each) for each in lost}  # held by the list, so nothing else comes to be there
+    maps = {code(each) for each in lost if isinstance(each, Mapping)}  # may have become others
+    return any(
+        id(each) in objects or (isinstance(each, Mapping) and bool(maps) and code(each) in maps)
+        for each in _all_in(value)
     )
 
 
@@ -114,7 +157,7 @@ def _reader(keys: Part, schema: object, config: Any) -> SchemaValidator | None:
         return None
 
 
-def _read(reader: SchemaValidator | None, names: dict[str, Any]) -> Iterable[object] | None:
+def _read(reader: SchemaValidator | None, names: dict[str, Any]) -> list[object] | None:
     """The keys of an object once they are read; None where they are none of this kind."""
     if reader is None or not names:
         return None
@@ -136,16 +179,16 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
             waiting += each
 
 
-def _maps(value: object) -> Iterator[Mapping[Any, object]]:
-    """The maps in a value, wherever in its models, dataclasses and lists they are."""
+def _all_in(value: object) -> Iterator[object]:
+    """All values in one, wherever in its models, dataclasses and lists they are."""
     waiting, seen = [value], set[int]()
     while waiting:
         each = waiting.pop()
         if id(each) in seen:
             continue
         seen.add(id(each))
+        yield each
         if isinstance(each, Mapping):
-            yield each
             waiting += each.values()
         elif isinstance(each, (list, tuple, set, frozenset, deque)):
             waiting += each

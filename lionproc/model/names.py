@@ -3,80 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
-from lionproc.model.core_parts import Part, parts_within
+from lionproc.model.core_parts import Part
 
-__all__ = ["Names", "has_several_names", "is_read_by_name", "is_read_by_path"]
+__all__ = ["has_several_names", "is_read_by_name", "is_read_by_path", "several_names"]
 
-_HOLDERS: Final = frozenset(
-    ("model", "dataclass", "nullable", "default", "definitions", "function-after")
-)
+_AROUND: Final = frozenset(("model", "dataclass"))
 _OF_FIELDS: Final = frozenset(("model-fields", "dataclass-args", "typed-dict"))
 _BY_NAME: Final = ("validate_by_name", "populate_by_name")
-_Place: TypeAlias = tuple[Any, Mapping[str, Any], Any]  # a part, its config, what stands for it
 _NONE: Final[Mapping[str, Any]] = {}
 
 
-class Names:
-    """The names that a type knows its fields by.
-
-    Looked at is what surely stands for a field: not what a validator may have changed before, and
-    not what a union decides about.
+def several_names(parts: Iterable[Part]) -> Iterator[frozenset[str]]:
+    """The names of each field that has more than one of its own.
 
     Args:
-        schema: The type's core schema.
+        parts: Of a core schema.
 
-    Attributes:
-        are_several: Whether a field of it may have more than one name.
+    Yields:
+        Names that stand for one field, of each model, dataclass or dict with fields among the parts.
     """
-
-    def __init__(self, schema: object) -> None:
-        self._schema = schema
-        self._shared = {part["ref"]: part for part in parts_within(schema) if "ref" in part}
-        self.are_several = any(map(has_several_names, parts_within(schema)))
-        # By where a part is: the schema is kept, so nothing else comes to be there.
-        self._known: dict[int, list[tuple[Part, list[str]]]] = {}
-
-    def meet(self, said: object) -> bool:
-        """Whether an object of a reply has a field under two of its names.
-
-        Args:
-            said: All that a reply holds, of plain JSON types.
-        """
-        waiting: list[_Place] = [(self._schema, _NONE, said)]
-        while waiting:
-            part, config, held = waiting.pop()
-            if not isinstance(part, dict) or not isinstance(held, (dict, list)):
-                continue
-            config = part.get("config") or config
-            if part.get("type") not in _OF_FIELDS or not isinstance(held, dict):
-                waiting += self._within(part, config, held)
-                continue
-            if id(part) not in self._known:
-                self._known[id(part)] = _fields(part, config)
-            for field, names in self._known[id(part)]:
-                given = [name for name in names if name in held]
-                if len(given) > 1:
-                    return True
-                waiting += [(field["schema"], _NONE, held[name]) for name in given]
-        return False
-
-    def _within(
-        self, part: Part, config: Mapping[str, Any], held: dict[str, Any] | list[Any]
-    ) -> list[_Place]:
-        """What is in a part that has no fields, each beside what stands for it."""
-        kind = part.get("type")
-        if kind == "definition-ref":
-            return [(self._shared.get(part["schema_ref"]), _NONE, held)]
-        if kind in _HOLDERS:
-            return [(part["schema"], config, held)]
-        if kind == "list" and isinstance(held, list):
-            return [(part.get("items_schema"), _NONE, each) for each in held]
-        if kind == "dict" and isinstance(held, dict):
-            return [(part.get("values_schema"), _NONE, each) for each in held.values()]
-        return []
+    for part in parts:
+        config = part.get("config") or _NONE
+        held = part.get("schema") if part.get("type") in _AROUND else part
+        if isinstance(held, dict) and held.get("type") in _OF_FIELDS:
+            yield from (frozenset(names) for names in _fields(held, config) if len(names) > 1)
 
 
 def has_several_names(part: Part) -> bool:
@@ -100,16 +53,13 @@ def is_read_by_path(part: Part) -> bool:
     )
 
 
-def _fields(part: Part, config: Mapping[str, Any]) -> list[tuple[Part, list[str]]]:
-    """The fields of a part, each with the names that are its own alone."""
+def _fields(part: Part, config: Mapping[str, Any]) -> list[list[str]]:
+    """The names of each field of a part, without those that others have too."""
     held = part["fields"]
     fields = held.items() if isinstance(held, dict) else [(each["name"], each) for each in held]
-    known = [(field, list(dict.fromkeys(_names(name, field, config)))) for name, field in fields]
-    counts = Counter(name for _, names in known for name in names)
-    return [
-        (field, [name for name in names if len(names) == 1 or counts[name] == 1])
-        for field, names in known
-    ]
+    known = [list(dict.fromkeys(_names(name, field, config))) for name, field in fields]
+    counts = Counter(name for names in known for name in names)
+    return [[name for name in names if len(names) == 1 or counts[name] == 1] for names in known]
 
 
 def _names(name: str, field: Part, config: Mapping[str, Any]) -> Iterator[str]:

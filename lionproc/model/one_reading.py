@@ -9,7 +9,6 @@ by a second validator, which takes none of them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -18,10 +17,11 @@ from enum import Enum
 from functools import cached_property, partial
 from typing import Any, Final
 
-from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
+from pydantic_core import PydanticCustomError
 
-from lionproc.model.core_parts import Part, changed, parts_within
+from lionproc.model.core_parts import Part, parts_within
 from lionproc.model.exact_numbers import may_be_inexact, written_in
+from lionproc.model.guarded import Reader, guarded
 from lionproc.model.names import has_several_names
 from lionproc.model.python_patterns import safe_schema, validator_from
 
@@ -35,6 +35,7 @@ __all__ = [
     "may_be_flags",
     "may_be_numbers",
     "may_be_times",
+    "reader_of_python",
 ]
 
 _NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
@@ -43,8 +44,16 @@ _DIGIT: Final = re.compile(r"[0-9]")
 _QUOTED_DIGITS: Final = re.compile(rf'"\s*{_NUMBER}\s*"')
 NOT_AS_NUMBER: Final = "should be written as in ISO 8601, not as a number"
 _EQUAL: Final = "should be one of the choices; true is not 1 here, and false is not 0"
-_OF_JSON: Final = (str, int, float, list, dict, type(None))  # true and false are numbers, too
 _TEMPORAL: Final = frozenset(("date", "datetime", "time", "timedelta"))
+_BEFORE: Final = frozenset(("function-before", "function-wrap"))
+# What is read otherwise of a value of Python.
+_STRICT: Final = frozenset(
+    (
+        *("bytes", "complex", "fraction", "set", "frozenset", "tuple", "deque"),
+        *("counter", "ordered-dict", "lax-or-strict", "json-or-python"),
+    )
+)
+_STRICT_KEYS: Final = _STRICT | {"bool", "int", "float", "uuid"}
 _written: ContextVar[Mapping[float, str | None]] = ContextVar("written", default={})  # noqa: B039  (never changed)
 
 
@@ -83,12 +92,14 @@ class OneReading:
 
     Attributes:
         has_decimals: Whether there are decimal numbers in the type.
+        makes_python: Whether a validator of it sees what is read before pydantic has read it.
     """
 
     def __init__(self, schema: object) -> None:
         self._schema = schema
         kinds = set(_kinds(schema))
         self.has_decimals = "decimal" in kinds
+        self.makes_python = not kinds.isdisjoint(_BEFORE)
         self._has_times = not kinds.isdisjoint(_TEMPORAL)
         self._kinds = kinds_of_number(
             each for node in parts_within(schema) for each in _chosen(node)
@@ -107,7 +118,13 @@ class OneReading:
 
     def validate_json(self, text: str) -> Any:
         """The value, or pydantic's ValidationError."""
-        validator = self._of_all if self._may_be_more(text) else self._of_flags
+        return self._read(self._of_all if self._may_be_more(text) else self._of_flags, text)
+
+    def validate_again(self, text: str) -> Any:
+        """The same, where validators of the user's may have made Python of it before it was read."""
+        return self._read(self._of_python, text)
+
+    def _read(self, validator: Any, text: str) -> Any:
         token = _written.set(written_in(text) if self.has_decimals else {})
         try:
             return validator.validate_json(text, strict=True)
@@ -116,12 +133,17 @@ class OneReading:
 
     @cached_property
     def _of_all(self) -> Any:
-        return validator_from(_guarded(safe_schema(self._schema)))
+        return validator_from(guarded(safe_schema(self._schema), _reader))
 
     @cached_property
     def _of_flags(self) -> Any:
         """Looks at choices of true or false alone: a choice by a function is another one in a union."""
-        return validator_from(_guarded(safe_schema(self._schema), flags_only=True))
+        flags = partial(_reader, flags_only=True)
+        return validator_from(guarded(safe_schema(self._schema), flags))
+
+    @cached_property
+    def _of_python(self) -> Any:
+        return validator_from(guarded(safe_schema(self._schema), reader_of_python))
 
 
 def makes_values(schema: object) -> bool:
@@ -158,41 +180,25 @@ def _held(member: object) -> object:
     return member.value if isinstance(member, Enum) else member
 
 
-def _guarded(node: Any, *, flags_only: bool = False, keys: bool = False) -> Any:
-    """The same part of a type, which takes nothing for something else."""
-    if isinstance(node, dict) and "keys_schema" in node:
-        rest = {name: held for name, held in node.items() if name != "keys_schema"}
-        named = _guarded(node["keys_schema"], flags_only=flags_only, keys=True)
-        return {**_guarded(rest, flags_only=flags_only), "keys_schema": named}
-    read = _reader(node, flags_only=flags_only) if isinstance(node, dict) else None
-    if keys and read is _choice:
-        read = _key if bool in kinds_of_number(_chosen(node)) else None
-    if read is None:
-        return changed(node, partial(_guarded, flags_only=flags_only, keys=keys))
-    inner = SchemaValidator({name: node[name] for name in node.keys() - {"ref"}})
-
-    def as_json(said: Any) -> Any:  # of a value of Python it would be no strict reading
-        if keys and isinstance(said, str):  # it stands for what it spells
-            text: Any = said  # nothing that pydantic's own types name
-            return inner.validate_strings(text, strict=True)
-        return inner.validate_json(json.dumps(said, allow_nan=False), strict=True)
-
-    def reads(value: Any) -> Any:
-        if isinstance(value, _OF_JSON) and not isinstance(value, Enum):
-            return read(value, as_json)
-        return inner.validate_python(value, strict=True)  # a validator before it has made it
-
-    made: Any = core_schema.no_info_plain_validator_function(reads)
-    return {**made, "ref": node["ref"]} if "ref" in node else made
-
-
-def _reader(node: Part, *, flags_only: bool) -> Any:
+def _reader(node: Part, keys: bool, *, flags_only: bool = False) -> Reader | None:
     """What reads a part in place of pydantic; None where pydantic does it well."""
     kinds = kinds_of_number(_chosen(node))
-    if bool in kinds or (kinds and not flags_only):
-        return _choice
+    if bool in kinds:
+        return _key if keys else _choice
+    if kinds and not flags_only:
+        return None if keys else _choice
     kind = node.get("type")
     return None if flags_only or not isinstance(kind, str) else _READERS.get(kind)
+
+
+def reader_of_python(node: Part, keys: bool) -> Reader | None:
+    """Likewise, where a validator of the user's may have made Python of what is JSON.
+
+    Strict as we are, pydantic takes no text for a date then, nor a list for a set.
+    """
+    kind = node.get("type")
+    strict = _STRICT_KEYS if keys else _STRICT
+    return _reader(node, keys) or (_as_json if kind in strict else None)
 
 
 def _time(value: Any, read: Callable[[Any], Any]) -> Any:
@@ -223,6 +229,10 @@ def _key(value: Any, read: Callable[[Any], Any]) -> Any:
     if isinstance(_held(member), bool) and value not in {"true", "false"}:
         raise PydanticCustomError("choice_as_number", _EQUAL)
     return member
+
+
+def _as_json(value: Any, read: Callable[[Any], Any]) -> Any:
+    return read(value)
 
 
 _READERS: Final = {**dict.fromkeys(_TEMPORAL, _time), "decimal": _decimal}

@@ -223,8 +223,9 @@ class TypeCheck:
         self._optional_within = frozenset() if made_up else names_left_out(asked or {})
         by_names = bool(self._optional_within) and has_dataclasses(adapter.core_schema)
         self._nothing_said = NothingSaid(asked or {}) if by_names else None
-        self._one_reading = OneReading(adapter.core_schema) if is_open else None
-        self.reads_digits = self._one_reading is not None and self._one_reading.has_decimals
+        self._one_reading = OneReading(adapter.core_schema)
+        self._is_open = is_open
+        self.reads_digits = is_open and self._one_reading.has_decimals
         is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
         self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
         validator = validator_of(adapter.core_schema, adapter.validator)
@@ -237,12 +238,8 @@ class TypeCheck:
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or what pydantic says."""
         del raw  # in its strict mode a text that holds a date is one in JSON only
-        one = self._one_reading
         try:
-            if one is not None and one.is_wanted(text):
-                value = one.validate_json(text)
-            else:
-                value = self._validate(text, strict=True)
+            value = self._read(text)
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             raise WrongError(
@@ -260,7 +257,7 @@ class TypeCheck:
                 [((), f"a validator of the type returned {type(value).__name__} and not self")],
                 ["not_self"],
             )
-        if self._keys.may_meet and self._keys.lose(parse(text), value):
+        if self._keys.may_meet and self._keys.lose(parse(text), text):
             raise WrongError([((), "two keys in an object mean the same; give each key once")])
         if self._optional and self._has_nothing(value, text):
             raise says_nothing(self._optional)
@@ -272,6 +269,18 @@ class TypeCheck:
             path, names = lost
             raise says_nothing(names, path)
         return value
+
+    def _read(self, text: str) -> Any:
+        """What pydantic makes of it."""
+        one = self._one_reading
+        try:
+            if self._is_open and one.is_wanted(text):
+                return one.validate_json(text)
+            return self._validate(text, strict=True)
+        except ValidationError:
+            if not one.makes_python:
+                raise
+        return one.validate_again(text)
 
     def _has_nothing(self, value: object, text: str) -> bool:
         """Whether none of its fields was said, but something else was."""

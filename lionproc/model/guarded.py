@@ -1,0 +1,102 @@
+"""A type's core schema in which some parts are read by functions, from JSON as all others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, Final, TypeAlias
+
+from pydantic_core import SchemaValidator, core_schema
+
+from lionproc.model.core_parts import Part, changed
+
+__all__ = ["Choose", "Reader", "Watch", "guarded"]
+
+Reader: TypeAlias = Callable[[Any, Callable[[Any], Any]], Any]
+"""Reads a value of plain JSON types in place of pydantic, which it may ask with the other argument."""
+Choose: TypeAlias = Callable[[Part, bool], "Reader | None"]
+"""What reads a part in place of pydantic; None where pydantic does it. True stands for keys of a map."""
+Watch: TypeAlias = Callable[[Part, Mapping[str, Any]], "Callable[[Any, Any], None] | None"]
+"""What is told of an object and of what a part made of it; of the part, and its config."""
+
+_OF_JSON: Final = (str, int, float, list, dict, type(None))  # true and false are numbers, too
+_NO_CONFIG: Final[Mapping[str, Any]] = {}
+
+
+def guarded(schema: Any, choose: Choose, watch: Watch | None = None) -> Any:
+    """The same core schema, which reads some of its parts otherwise.
+
+    Args:
+        schema: A core schema, or any part of one.
+        choose: Says what reads a part.
+        watch: Says what is told of it.
+    """
+    return _Guard(choose, watch).whole(schema)
+
+
+class _Guard:
+    def __init__(self, choose: Choose, watch: Watch | None) -> None:
+        self._choose = choose
+        self._watch = watch
+        self._shared: list[Any] = []
+
+    def whole(self, schema: Any) -> Any:
+        made = self._part(schema, _NO_CONFIG)
+        if isinstance(made, dict) and made.get("type") == "definitions":
+            self._shared += made["definitions"]
+        return made
+
+    def _part(self, node: Any, config: Mapping[str, Any], *, keys: bool = False) -> Any:
+        if not isinstance(node, dict):
+            return changed(node, lambda part: self._part(part, config, keys=keys))
+        config = node.get("config") or config
+        read = self._choose(node, keys)
+        made = self._read_by(read, node, config, keys) if read else self._within(node, config, keys)
+        told = None if self._watch is None or keys else self._watch(node, config)
+        return made if told is None else _outside(made, _watched(told, made))
+
+    def _within(self, node: Part, config: Mapping[str, Any], keys: bool) -> Any:
+        if "keys_schema" not in node:
+            return changed(node, lambda part: self._part(part, config, keys=keys))
+        rest = {name: held for name, held in node.items() if name != "keys_schema"}
+        named = self._part(node["keys_schema"], config, keys=True)
+        return {**self._within(rest, config, keys), "keys_schema": named}
+
+    def _read_by(self, read: Reader, node: Part, config: Mapping[str, Any], keys: bool) -> Any:
+        @cache
+        def inner() -> SchemaValidator:  # its parts may be this one again, so it is made late
+            part = self._within({name: node[name] for name in node.keys() - {"ref"}}, config, keys)
+            if self._shared:
+                part = core_schema.definitions_schema(part, self._shared)
+            held: Any = dict(config) or None
+            return SchemaValidator(part, held, _use_prebuilt=False)
+
+        def as_json(said: Any) -> Any:  # of a value of Python it would be no strict reading
+            if keys and isinstance(said, str):  # it stands for what it spells
+                text: Any = said  # nothing that pydantic's own types name
+                return inner().validate_strings(text, strict=True)
+            return inner().validate_json(json.dumps(said, allow_nan=False), strict=True)
+
+        def reads(value: Any) -> Any:
+            if isinstance(value, _OF_JSON) and not isinstance(value, Enum):
+                return read(value, as_json)
+            return inner().validate_python(value, strict=True)  # a validator before it has made it
+
+        return _outside(node, core_schema.no_info_plain_validator_function(reads))
+
+
+def _watched(told: Callable[[Any, Any], None], part: Part) -> Any:
+    def read(value: Any, handler: Callable[[Any], Any]) -> Any:
+        made = handler(value)
+        told(value, made)
+        return made
+
+    inner: Any = {name: held for name, held in part.items() if name != "ref"}
+    return core_schema.no_info_wrap_validator_function(read, inner)
+
+
+def _outside(node: Part, made: Any) -> Any:
+    """What stands in the place of a part that others refer to."""
+    return {**made, "ref": node["ref"]} if "ref" in node else made
