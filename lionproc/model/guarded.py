@@ -12,14 +12,16 @@ from pydantic_core import SchemaValidator, core_schema
 
 from lionproc.model.core_parts import Part, changed
 
-__all__ = ["Choose", "Reader", "Watch", "guarded"]
+__all__ = ["Choose", "Reader", "Told", "Watch", "guarded"]
 
-Reader: TypeAlias = Callable[[Any, Callable[[Any], Any]], Any]
+Reader: TypeAlias = Callable[[Any, Callable[[object], object]], object]
 """Reads a value of plain JSON types in place of pydantic, which it may ask with the other argument."""
 Choose: TypeAlias = Callable[[Part, bool], "Reader | None"]
 """What reads a part in place of pydantic; None where pydantic does it. True stands for keys of a map."""
-Watch: TypeAlias = Callable[[Part, Mapping[str, Any]], "Callable[[Any, Any], None] | None"]
-"""What is told of an object and of what a part made of it; of the part, and its config."""
+Told: TypeAlias = Callable[[object, object], None]
+"""Is told of an object, and of what was made of it."""
+Watch: TypeAlias = Callable[[Part, Mapping[str, Any]], "Told | None"]
+"""Who is told of what a part, with this config, makes of objects; None where nobody is."""
 
 _OF_JSON: Final = (str, int, float, list, dict, type(None))  # true and false are numbers, too
 _NO_CONFIG: Final[Mapping[str, Any]] = {}
@@ -73,13 +75,13 @@ class _Guard:
             held: Any = dict(config) or None
             return SchemaValidator(part, held, _use_prebuilt=False)
 
-        def as_json(said: Any) -> Any:  # of a value of Python it would be no strict reading
+        def as_json(said: object) -> object:  # of a value of Python it would be no strict reading
             if keys and isinstance(said, str):  # it stands for what it spells
                 text: Any = said  # nothing that pydantic's own types name
                 return inner().validate_strings(text, strict=True)
             return inner().validate_json(json.dumps(said, allow_nan=False), strict=True)
 
-        def reads(value: Any) -> Any:
+        def reads(value: object) -> object:
             if isinstance(value, _OF_JSON) and not isinstance(value, Enum):
                 return read(value, as_json)
             return inner().validate_python(value, strict=True)  # a validator before it has made it
@@ -87,16 +89,16 @@ class _Guard:
         return _outside(node, core_schema.no_info_plain_validator_function(reads))
 
 
-def _watched(told: Callable[[Any, Any], None], part: Part) -> Any:
-    def read(value: Any, handler: Callable[[Any], Any]) -> Any:
+def _watched(told: Told, part: Part) -> Part:
+    def read(value: object, handler: Callable[[object], object]) -> object:
         made = handler(value)
         told(value, made)
         return made
 
     inner: Any = {name: held for name, held in part.items() if name != "ref"}
-    return core_schema.no_info_wrap_validator_function(read, inner)
+    return dict(core_schema.no_info_wrap_validator_function(read, inner))
 
 
-def _outside(node: Part, made: Any) -> Any:
+def _outside(node: Part, made: Mapping[str, Any]) -> Part:
     """What stands in the place of a part that others refer to."""
-    return {**made, "ref": node["ref"]} if "ref" in node else made
+    return {**made, "ref": node["ref"]} if "ref" in node else dict(made)

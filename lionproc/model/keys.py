@@ -8,7 +8,7 @@ Where an object of a reply may lose something so, the type reads the reply once 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
@@ -21,7 +21,7 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from lionproc.errors import pass_on_interrupt
 from lionproc.model.core_parts import Part, parts_within, takes_more
-from lionproc.model.guarded import guarded
+from lionproc.model.guarded import Told, guarded
 from lionproc.model.names import several_names
 from lionproc.model.one_reading import reader_of_python
 from lionproc.model.python_patterns import safe_schema, validator_from
@@ -94,7 +94,7 @@ class Keys:
         watched = guarded(safe_schema(self._schema), reader_of_python, self._watch)
         return validator_from(watched)
 
-    def _watch(self, part: Part, config: Mapping[str, Any]) -> Callable[[Any, Any], None] | None:
+    def _watch(self, part: Part, config: Mapping[str, object]) -> Told | None:
         if "keys_schema" in part:
             held = config if self._has_config else None
             return None if _is_as_written(part["keys_schema"], held) else _note_keys

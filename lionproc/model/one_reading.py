@@ -201,13 +201,13 @@ def reader_of_python(node: Part, keys: bool) -> Reader | None:
     return _reader(node, keys) or (_as_json if kind in strict else None)
 
 
-def _time(value: Any, read: Callable[[Any], Any]) -> Any:
+def _time(value: Any, read: Callable[[object], object]) -> object:
     if isinstance(value, str) and DIGITS.fullmatch(value.strip()):
         raise PydanticCustomError("time_as_number", NOT_AS_NUMBER)
     return read(value)
 
 
-def _decimal(value: Any, read: Callable[[Any], Any]) -> Any:
+def _decimal(value: Any, read: Callable[[object], object]) -> object:
     if isinstance(value, float):
         written = _written.get().get(value, value)
         if written is None:
@@ -216,7 +216,7 @@ def _decimal(value: Any, read: Callable[[Any], Any]) -> Any:
     return read(value)
 
 
-def _choice(value: Any, read: Callable[[Any], Any]) -> Any:
+def _choice(value: Any, read: Callable[[object], object]) -> object:
     member = read(value)
     held = _held(member)
     if held == value and isinstance(held, bool) is not isinstance(value, bool):
@@ -224,14 +224,14 @@ def _choice(value: Any, read: Callable[[Any], Any]) -> Any:
     return member
 
 
-def _key(value: Any, read: Callable[[Any], Any]) -> Any:
+def _key(value: Any, read: Callable[[object], object]) -> object:
     member = read(value)
     if isinstance(_held(member), bool) and value not in {"true", "false"}:
         raise PydanticCustomError("choice_as_number", _EQUAL)
     return member
 
 
-def _as_json(value: Any, read: Callable[[Any], Any]) -> Any:
+def _as_json(value: object, read: Callable[[object], object]) -> object:
     return read(value)
 
 

@@ -1213,7 +1213,6 @@ LAST, FIRST = dt.date(2024, 2, 29), dt.date(2024, 1, 1)
             ),
         ),
     ],
-    ids=str,
 )
 def test_what_stands_behind_a_validator_that_comes_before_is_read_as_json(schema, reply, value):
     """The validator makes Python of it, and strict as we are, pydantic took no text for a date."""
