@@ -105,11 +105,14 @@ class Replay:
         return self.answering(event, entry).at_once()
 
     def answering(self, event: Event, entry: Entry) -> Reading[bool]:
-        """As `answer`, for the loop."""
+        """As `answer`, for the loop; also True if the event has come to its end meanwhile."""
         return Reading(self._answer(event, entry))
 
     def _answer(self, event: Event, entry: Entry) -> Steps[bool]:
-        if (yield from self._recall(event, entry)) and event.error is None:
+        is_settled = yield from self._recall(event, entry)
+        if event.done:  # it was given up meanwhile, and nothing is to be sent for it
+            return True
+        if is_settled and event.error is None:
             event.cached = True
             return True
         if event.error is not None:

@@ -163,6 +163,41 @@ def test_a_kept_reply_is_read_beside_the_loop_too(real, desk, hard, process, tmp
     real(main())
 
 
+@pytest.mark.parametrize("how", ["deadline", "stop", "withdrawn"])
+def test_what_is_given_up_while_its_kept_reply_is_read_is_not_sent_again(
+    real, hard, process, tmp_path, how
+):
+    async def main():
+        desk = hard("").desk
+        with Journal.open(tmp_path / "journal.sqlite") as journal:
+            first = RateLimitedAPIExecutor(journal=journal)
+            process.gate.set()
+            assert await first.submit(hard("one")) == "ONE"
+            await first.stop()
+            process.gate.clear()
+            process.came.clear()
+            second = RateLimitedAPIExecutor(journal=journal)
+            deadline_s = 0.01 if how == "deadline" else None
+            waits = asyncio.create_task(second.submit(hard("one"), deadline_s=deadline_s))
+            await asyncio.to_thread(process.came.wait)
+            core = second.dispatcher
+            if how == "stop":
+                await second.stop(0)
+            if how == "withdrawn":
+                (event,) = core.coalescing.unfinished()
+                assert second.cancel(event)
+            with pytest.raises(CallError):
+                await waits
+            process.gate.set()
+            await second.start()
+            assert await second.submit(hard("two")) == "TWO"
+            await second.forward()
+            assert (desk.sent, core.open_events) == (["one", "two"], 0)
+            await second.stop()
+
+    real(main())
+
+
 def test_a_reading_asks_each_question_once_and_changes_nothing_before():
     asks, reads = [], []
 
