@@ -7,21 +7,25 @@ is then at hand. It has changed nothing before, and asks the same again.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from lionproc.engine.blocking_work import in_own_thread
+from lionproc.engine.blocking_work import begun
+from lionproc.engine.kept_process import Soon
 
 __all__ = ["NotYetAskedError", "Question", "Reading", "Steps", "asked", "step"]
+
+SOON_S: Final = 0.02  # what is asked of most answers takes a fifth of a millisecond
 
 T = TypeVar("T")
 
 
 class Question:
-    """What is asked once.
+    """What is asked once, in a thread.
 
     Args:
         key: An equal one asks the same.
@@ -31,18 +35,30 @@ class Question:
     def __init__(self, key: str, ask: Callable[[], Any]) -> None:
         self.key = key
         self._ask = ask
-        self._said: Future[Any] = Future()
+        self._said: Future[tuple[Any, Exception | None]] | None = None
 
-    def put(self) -> None:
-        """Ask it, and wait for the answer. Any thread."""
-        try:
-            self._said.set_result(self._ask())
-        except Exception as error:  # noqa: BLE001  (whoever reads gets it)
-            self._said.set_exception(error)
+    def begin(self) -> Future[tuple[Any, Exception | None]]:
+        """Ask, unless it was begun before: at once, if no thread can be started."""
+        if self._said is None:
+            try:
+                self._said = begun(self._outcome)
+            except RuntimeError:
+                self._said = Future()
+                self._said.set_result(self._outcome())
+        return self._said
 
     def answer(self) -> Any:
-        """What was said, or raised."""
-        return self._said.result(0)
+        """What was said, or raised; it has come."""
+        said, error = self.begin().result(0)
+        if error is not None:
+            raise error
+        return said
+
+    def _outcome(self) -> tuple[Any, Exception | None]:
+        try:
+            return self._ask(), None
+        except Exception as error:  # noqa: BLE001  (whoever reads gets it)
+            return None, error
 
 
 class NotYetAskedError(BaseException):
@@ -59,22 +75,30 @@ Steps: TypeAlias = Generator[Question, None, T]
 _ASKED: Final[ContextVar[dict[str, Question] | None]] = ContextVar("lionproc_asked", default=None)
 
 
-def asked(message: object, ask: Callable[[], Any]) -> Any:
+def asked(message: object, ask: Callable[[], Any], ask_soon: Callable[[float], Soon]) -> Any:
     """What is said to a question: asked now, or before if this is read on the loop.
 
     Args:
         message: Of plain JSON types; an equal one asks the same.
         ask: Asks, and waits for the answer.
+        ask_soon: Asks, and waits for a moment, of so many seconds; see `KeptProcess.ask_soon`. To leave
+            the loop and to come back would take several times as long as most answers do.
 
     Raises:
-        NotYetAskedError: It is read on the loop, and this was not asked.
+        NotYetAskedError: It is read on the loop, and this has no answer yet.
     """
     before = _ASKED.get()
     if before is None:
         return ask()
     key = json.dumps(message)
     if key not in before:
-        raise NotYetAskedError(Question(key, ask))
+        soon = ask_soon(SOON_S)
+        if isinstance(soon, tuple):
+            return soon[0]
+        question = Question(key, ask if soon is None else soon)
+        if soon is not None:  # it is asked already, and somebody has to hear the answer
+            question.begin()
+        raise NotYetAskedError(question)
     return before[key].answer()
 
 
@@ -127,13 +151,10 @@ class Reading(Generic[T]):
         return self._question is None
 
     async def ask(self) -> None:
-        """Ask what it came to, in a thread; then it goes on."""
+        """Wait for the answer to what it came to; then it goes on."""
         question = self._question
         assert question is not None  # noqa: S101  (else it is over)
-        try:
-            await in_own_thread(question.put)
-        except RuntimeError:  # no thread can be started
-            question.put()
+        await asyncio.wait([asyncio.wrap_future(question.begin())])
         self._question = None
 
     def _go(self, before: dict[str, Question] | None) -> None:

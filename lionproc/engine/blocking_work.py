@@ -17,7 +17,7 @@ from typing import Final, Generic, ParamSpec, TypeVar
 
 from lionproc.engine.forked import in_forked_child, leave_behind
 
-__all__ = ["Threads", "heard_meanwhile", "in_own_thread", "in_saving_thread"]
+__all__ = ["Threads", "begun", "heard_meanwhile", "in_own_thread", "in_saving_thread"]
 
 SAVERS: Final = 4  # files that are written at once
 HEARD_S: Final = 0.2  # after which Ctrl-C is heard at the latest
@@ -75,6 +75,21 @@ class _OwnThreads(Executor):
 
 
 _OWN: Final = _OwnThreads()
+
+
+def begun(work: Callable[[], T]) -> Future[T]:
+    """Begin work in a thread of its own, whoever waits for it.
+
+    Args:
+        work: What is called.
+
+    Returns:
+        What comes of it.
+
+    Raises:
+        RuntimeError: There is no room for a thread.
+    """
+    return _OWN.submit(work)
 
 
 class Threads(ThreadPoolExecutor):

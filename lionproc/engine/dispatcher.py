@@ -339,7 +339,10 @@ class Dispatcher:
                 return True
             if entry is not None:
                 self.coalescing.asks(event)  # others wait while it is read
-                if await self.readings.read(replay.answering(event, entry)) or event.done:
+                if (
+                    await self.readings.read(replay.answering(event, entry), len(entry.reply))
+                    or event.done
+                ):
                     self.finish(event)
                     return True
         self.coalescing.asks(event)

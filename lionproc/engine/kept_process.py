@@ -19,24 +19,33 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final, TypeAlias
 
 from lionproc.child_environment import environment
 from lionproc.engine.forked import in_forked_child
 from lionproc.engine.kept_server import LENGTH_BYTES, TOO_MUCH, Message
 
-__all__ = ["KeptProcess", "NotStartedError", "stop_all"]
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["KeptProcess", "NotStartedError", "Soon", "stop_all"]
 
 SERVER: Final = Path(__file__).with_name("kept_server.py")
 START_S: Final = 30.0  # a machine that is busy
 QUIET_S: Final = 60.0  # in which no other is waited for where one did not begin
 WAIT_S: Final = 30.0  # by the clock
 _BY_THE_CLOCK: Final = 3  # seconds for one, where the system counts no time of the processor
-_AT_ONCE: Final = 4096  # bytes that a pipe takes although nobody reads
+_AT_ONCE: Final = 4096  # bytes that any pipe takes although nobody reads
 _TRIES: Final = 2  # of a process that somebody else ended
+
+Soon: TypeAlias = "tuple[Any] | Callable[[], Any] | None"
+"""What was said; or what waits for it; or nothing, as nothing was asked."""
 
 _all: weakref.WeakSet[KeptProcess] = weakref.WeakSet()
 
@@ -65,6 +74,10 @@ class _Child:
             )
         except OSError as error:
             raise NotStartedError(str(error)) from None
+        assert self.process.stdin is not None  # noqa: S101 - both were asked for as pipes
+        assert self.process.stdout is not None  # noqa: S101
+        self._room = _room_of(self.process.stdin)
+        self._stdout = self.process.stdout.fileno()
         self.is_over = False
         self._number = 0  # of the last message
 
@@ -75,12 +88,40 @@ class _Child:
 
     def answer(self, message: Message, wait_s: float) -> Any:
         """What it says to a message; None where it has ended."""
+        data = self._numbered(message)
+        return self._heard(lambda: self._exchange(data, wait_s))
+
+    def begins(self, message: Message, soon_s: float) -> bool | None:
+        """Tell it a message. `rest` is to follow, with what it says.
+
+        Args:
+            message: As for `answer`.
+            soon_s: Seconds to wait for that.
+
+        Returns:
+            Whether it came; None where the message may not go into the pipe at once, and did not.
+        """
+        assert self.process.stdin is not None  # noqa: S101 - it was asked for as a pipe
+        data = self._numbered(message)
+        if not self._takes(data):
+            return None
+        with suppress(OSError):  # it has ended, and `rest` will see
+            self.process.stdin.write(data)
+        return self._says(soon_s)
+
+    def rest(self, wait_s: float) -> Any:
+        """What it says to the message that it was told; None where it has ended."""
+        return self._heard(lambda: self._waited(wait_s))
+
+    def _numbered(self, message: Message) -> bytes:
         self._number += 1
         text = json.dumps({**message, "number": self._number}).encode()
-        data = len(text).to_bytes(LENGTH_BYTES, "big") + text
+        return len(text).to_bytes(LENGTH_BYTES, "big") + text
+
+    def _heard(self, exchange: Callable[[], bytes]) -> Any:
         said = None
         try:
-            number, said = json.loads(self._exchange(data, wait_s) or "[0, null]")
+            number, said = json.loads(exchange() or "[0, null]")
             if number != self._number:  # of a message before, at which somebody interrupted twice
                 said = None
         except (OSError, ValueError):  # its pipes are closed, on that side or on this
@@ -92,17 +133,16 @@ class _Child:
                 self.end()
         return said
 
+    def _takes(self, data: bytes) -> bool:
+        """Whether the pipe takes it although nobody reads, and it can be waited for without a thread."""
+        return len(data) <= self._room and hasattr(select, "poll")
+
     def _exchange(self, data: bytes, wait_s: float) -> bytes:
         """What it says to a message; nothing once it was ended because that took too long."""
-        assert self.process.stdin is not None  # noqa: S101 - both were asked for as pipes
-        assert self.process.stdout is not None  # noqa: S101
-        if len(data) <= _AT_ONCE and hasattr(select, "poll"):  # a thread takes longer to start
+        assert self.process.stdin is not None  # noqa: S101 - it was asked for as a pipe
+        if self._takes(data):
             self.process.stdin.write(data)
-            said = select.poll()
-            said.register(self.process.stdout, select.POLLIN)
-            if not said.poll(1000 * wait_s):
-                self._end_it()
-            return self._said()
+            return self._waited(wait_s)
         clock = threading.Timer(wait_s, self._end_it)
         clock.daemon = True
         clock.start()
@@ -113,6 +153,17 @@ class _Child:
             return self._said()
         finally:
             clock.cancel()
+
+    def _waited(self, wait_s: float) -> bytes:
+        if not self._says(wait_s):
+            self._end_it()
+        return self._said()
+
+    def _says(self, wait_s: float) -> bool:
+        """Whether it says something within this time, or has ended."""
+        said = select.poll()
+        said.register(self._stdout, select.POLLIN)
+        return bool(said.poll(1000 * wait_s))
 
     def _said(self) -> bytes:
         length = self._read(LENGTH_BYTES)
@@ -150,6 +201,12 @@ class _Child:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def _room_of(pipe: IO[bytes]) -> int:
+    """The bytes that an empty pipe takes although nobody reads."""
+    told = getattr(fcntl, "F_GETPIPE_SZ", None)
+    return _AT_ONCE if told is None else fcntl.fcntl(pipe, told)
 
 
 class KeptProcess:
@@ -199,20 +256,62 @@ class KeptProcess:
         Raises:
             NotStartedError: There is no process that could be asked.
         """
-        wait_s = wait_s or WAIT_S
-        if not hasattr(signal, "setitimer"):
-            wait_s = min(wait_s, _BY_THE_CLOCK * seconds)
         with self._lock:
-            for _ in range(_TRIES):
-                if self._child is not None and self._child.process.poll() is not None:
-                    self._child.end()
-                    self._child = None
-                if self._child is None:
-                    self._child = self._begun()
-                child = self._child  # which `stop` may take away meanwhile
-                said = child.answer(message, wait_s)
-                if said is not None or child.is_over:
-                    return said
+            return self._said(message, _by_the_clock(seconds, wait_s))
+
+    def ask_soon(self, message: Message, seconds: float, soon_s: float) -> Soon:
+        """Ask, and wait no longer than for a moment; see `ask`.
+
+        Args:
+            message: As for `ask`.
+            seconds: As for `ask`.
+            soon_s: How long a moment is, by the clock.
+
+        Returns:
+            What it says, as the one item of a tuple; or what has to be called, in whatever thread, and
+            waits for that; None where nothing was asked, as others wait for it or it has not begun.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        child, wait_s = self._child, _by_the_clock(seconds, None)
+        soon: Soon = None
+        try:
+            if child is not None and child.process.poll() is None:
+                has_come = child.begins(message, soon_s)
+                if has_come:
+                    said = child.rest(wait_s)
+                    soon = None if said is None and not child.is_over else (said,)
+                elif has_come is False:
+                    soon = partial(self._rest, child, message, wait_s)
+        except BaseException:
+            if child is not None:  # it would answer the next message with this
+                child.end()
+            raise
+        finally:
+            if not callable(soon):
+                self._lock.release()
+        return soon
+
+    def _rest(self, child: _Child, message: Message, wait_s: float) -> Any:
+        try:
+            said = child.rest(wait_s)
+            if said is not None or child.is_over:
+                return said
+            return self._said(message, wait_s, tries=_TRIES - 1)
+        finally:
+            self._lock.release()
+
+    def _said(self, message: Message, wait_s: float, tries: int = _TRIES) -> Any:
+        for _ in range(tries):
+            if self._child is not None and self._child.process.poll() is not None:
+                self._child.end()
+                self._child = None
+            if self._child is None:
+                self._child = self._begun()
+            child = self._child  # which `stop` may take away meanwhile
+            said = child.answer(message, wait_s)
+            if said is not None or child.is_over:
+                return said
         return None
 
     def _begun(self) -> _Child:
@@ -247,6 +346,12 @@ class KeptProcess:
             self._child.let_go()  # open, our copies would hide the parent's death
             self._child.process.returncode = 0  # not ours to wait for
         self._child = None
+
+
+def _by_the_clock(seconds: float, wait_s: float | None) -> float:
+    """How long to wait for what may take so many seconds of the processor."""
+    wait_s = wait_s or WAIT_S
+    return wait_s if hasattr(signal, "setitimer") else min(wait_s, _BY_THE_CLOCK * seconds)
 
 
 def _interpreter() -> str | None:

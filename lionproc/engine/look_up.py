@@ -39,10 +39,20 @@ class LookUp:
             await dispatcher.queue_up(event)  # at once, in the order they come
             return
         work = self._answer(event) if is_kept else dispatcher.queue_up(event)
-        task = asyncio.get_running_loop().create_task(work)
+        loop = asyncio.get_running_loop()
+        task, ended = loop.create_task(work), loop.create_future()
+
+        def end(_: object = None) -> None:
+            if not ended.done():
+                ended.set_result(None)
+
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.shield(task)
+        task.add_done_callback(end)
+        event.on_done(end)  # its deadline may come while its kept reply is read
+        await ended
+        if task.done():
+            task.result()
 
     async def _answer(self, event: Event) -> None:
         """Answer an event from the journal, or queue it."""
@@ -51,7 +61,9 @@ class LookUp:
             entry = await self._find(keys_of(event.first))
             if event.done:
                 return
-            if entry is not None and await dispatcher.readings.read(replay.answering(event, entry)):
+            if entry is not None and await dispatcher.readings.read(
+                replay.answering(event, entry), len(entry.reply)
+            ):
                 dispatcher.finish(event)
                 return
         except Exception as error:  # noqa: BLE001  (whatever it is, somebody waits to hear)

@@ -34,4 +34,5 @@ def ask(message: Message) -> Any:
         NotStartedError: There is no process that could be asked.
     """
     seconds = message["seconds"] + message.get("to_compile", 0)
-    return asked(message, partial(PROCESS.ask, message, seconds))
+    soon = partial(PROCESS.ask_soon, message, seconds)
+    return asked(message, partial(PROCESS.ask, message, seconds), soon)

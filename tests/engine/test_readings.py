@@ -31,13 +31,17 @@ class Process:
         return name.upper()
 
 
+def not_soon(seconds):
+    return None
+
+
 class Hard(Call):
     """A call whose reply cannot be read without the process."""
 
     process = None
 
     def read(self, data):
-        return asked(self.name, lambda: self.process.ask(self.name))
+        return asked(self.name, lambda: self.process.ask(self.name), not_soon)
 
 
 async def until(condition):
@@ -203,7 +207,10 @@ def test_a_reading_asks_each_question_once_and_changes_nothing_before():
 
     def read():
         reads.append("begun")
-        return [asked(name, lambda name=name: asks.append(name) or name.upper()) for name in "ab"]
+        return [
+            asked(name, lambda name=name: asks.append(name) or name.upper(), not_soon)
+            for name in "ab"
+        ]
 
     async def main():
         reading = Reading(step(read))
@@ -218,5 +225,5 @@ def test_a_reading_asks_each_question_once_and_changes_nothing_before():
 
 def test_whoever_may_wait_reads_once():
     reads = []
-    reading = Reading(step(lambda: reads.append("begun") or asked("a", lambda: "A")))
+    reading = Reading(step(lambda: reads.append("begun") or asked("a", lambda: "A", not_soon)))
     assert (reading.at_once(), reads) == ("A", ["begun"])

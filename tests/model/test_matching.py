@@ -281,6 +281,27 @@ def test_an_interrupt_in_the_middle_of_an_answer_is_passed_on_and_the_next_is_re
     assert read(of_schema(NOT_BLANK), PARAGRAPHS) == PARAGRAPHS
 
 
+@posix
+def test_another_job_goes_on_while_an_answer_is_tried_in_the_process_of_its_own(
+    server, stand_in, tmp_path
+):
+    stand_in(f"while not os.path.exists({str(tmp_path / 'over')!r}): signal.sigtimedwait([], 0.01)")
+    said = {"answer": PARAGRAPHS}
+    server.configure(
+        answer=lambda body: json.dumps(said) if "json_schema" in json.dumps(body) else "yes"
+    )
+    model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+    split = of_schema(NOT_BLANK)
+    held = pd.DataFrame({"t": ["a"]}).llm.start("{t}", into="o", schema=split, model=model)
+    while not (tmp_path / "mark").exists():
+        time.sleep(0.01)
+    out = pd.DataFrame({"t": ["a", "b"]}).llm.process("{t}", into="o", model=model, progress=False)
+    assert out["o"].tolist() == ["yes", "yes"]
+    assert not held.done
+    (tmp_path / "over").touch()
+    assert held.result()["o"].tolist() == [said["answer"]]
+
+
 @pytest.mark.parametrize("program", ["", None, "/nowhere/python", "/usr/bin/uwsgi"])
 def test_a_program_that_has_a_python_within_it_finds_one_of_its_own(monkeypatch, program):
     monkeypatch.setattr(sys, "executable", program)

@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -514,32 +513,6 @@ def test_an_answer_that_fills_the_stack_is_one_rows_failure_and_the_journal_serv
         assert told.startswith("5 ")
         assert "nested too deeply" in told
     assert server.counters.total == 7  # the row without an answer is asked again
-
-
-def test_another_job_goes_on_while_an_answer_is_checked_in_the_process_of_its_own(
-    server, monkeypatch
-):
-    begun, over = threading.Event(), threading.Event()
-    really = trial_process.PROCESS.ask
-
-    def slow(message, seconds):
-        if "hostile" in json.dumps(message):
-            begun.set()
-            assert over.wait(30)
-        return really(message, seconds)
-
-    monkeypatch.setattr(trial_process.PROCESS, "ask", slow)
-    server.configure(
-        answer=lambda body: '{"a": "hostile"}' if "json_schema" in json.dumps(body) else "yes"
-    )
-    model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
-    held = pd.DataFrame({"t": ["x"]}).llm.start("{t}", into="o", schema=NAMES, model=model)
-    assert begun.wait(30)
-    out = pd.DataFrame({"t": ["a", "b"]}).llm.process("{t}", into="o", model=model, progress=False)
-    assert out["o"].tolist() == ["yes", "yes"]
-    assert not held.done
-    over.set()
-    assert held.result().iloc[:, 1].tolist() == ["hostile"]
 
 
 # ---- where else schemas come from
