@@ -200,7 +200,7 @@ def saving(
 
 @contextlib.contextmanager
 def saving_on(
-    path: AnyPath, mode: str, options: Mapping[str, Any] | None = None, *, is_text: bool
+    path: AnyPath, mode: str, options: Mapping[str, Any] | None = None, *, lines: str | None
 ) -> Iterator[BinaryIO]:
     """As `saving`, in one of pandas' modes: "w", "x" (the file is new) or "a" (it goes on).
 
@@ -208,7 +208,7 @@ def saving_on(
         path: Where it is to be, as for `place_of`.
         mode: The mode.
         options: As for `place_of`.
-        is_text: Whether it has lines, each of which ends with a line feed.
+        lines: The encoding of its lines; None if it has none.
 
     Raises:
         SaveError: It could not be written, or is there already in mode "x".
@@ -220,15 +220,17 @@ def saving_on(
     if mode[:1] == "a" and isinstance(place, Remote):
         raise ConfigurationError("mode='a' goes on in a file of this machine, not at an address.")
     with saving(path, options, goes_on=mode[:1] == "a") as file:
-        if mode[:1] == "a" and is_text:
-            _end_last_line(file)
+        if mode[:1] == "a" and lines is not None:
+            _end_last_line(file, lines)
         yield file
 
 
-def _end_last_line(file: BinaryIO) -> None:
+def _end_last_line(file: BinaryIO, encoding: str) -> None:
     """End a line that an editor has left open, or it and the first new row were one."""
-    if file.seek(0, os.SEEK_END):
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) not in {b"\n", b"\r"}:
+    marked = len("\n".encode(encoding))  # with the mark of its beginning, where there is one
+    feed, back = ((end * 2).encode(encoding)[marked:] for end in "\n\r")
+    if file.seek(0, os.SEEK_END) >= len(feed):
+        file.seek(-len(feed), os.SEEK_END)
+        if file.read(len(feed)) not in {feed, back}:
             file.seek(0, os.SEEK_END)
-            file.write(b"\n")
+            file.write(feed)

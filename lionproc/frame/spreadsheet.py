@@ -133,11 +133,11 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     if mode[:1] == "a" and _method_of(options["compression"]) == "tar":
         raise ConfigurationError("mode='a' adds no rows to a .tar: use .csv, or .csv.gz.")
     encoding = options.get("encoding") or "utf-8"
-    is_text = options["compression"] is None and b"\0" not in "\n".encode(encoding)
+    lines = encoding if options["compression"] is None else None
     made = _defused(frame, options, csv_cleaner(**options))
     for left in reversed(range(_TRIES)):
         try:
-            with saving_on(path, mode, storage, is_text=is_text) as file:
+            with saving_on(path, mode, storage, lines=lines) as file:
                 made.to_csv(file, mode="a" if mode[:1] == "a" else "w", **options)
             break
         except SaveError as error:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache, singledispatch
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
@@ -34,6 +34,7 @@ _SHORT_FLOATS = (np.float16, np.float32)
 _WHOLE = range(-(2**63), 2**64)  # integers that JSON readers keep as they are
 DEEPEST = 200
 _SHOWN = 100  # characters of a key in the way to a value
+_Way: TypeAlias = "tuple[_Way, str | int] | None"  # to a value: that to what it is in, and its key
 """Lists and objects in one another that can be written, whatever is in them; orjson writes 254 of what
 it knows by itself."""
 
@@ -105,7 +106,7 @@ def exact(value: object) -> object:
     try:
         return orjson.loads(orjson.dumps(value, default=_part))
     except TypeError:
-        made = json.dumps(_tree(value, "", _sound, whole=int))
+        made = json.dumps(_tree(value, None, _sound, whole=int))
         return json.loads(made, parse_constant=lambda _: None)
 
 
@@ -129,7 +130,7 @@ def _written(value: Any, text: Callable[[str], str]) -> bytes:
         return orjson.dumps(value, default=_part)
     except TypeError:
         # Odd keys, half characters, large integers, or what cannot be: with its place
-        return orjson.dumps(_tree(value, "", text))
+        return orjson.dumps(_tree(value, None, text))
 
 
 def _readable(number: int) -> int | str:
@@ -142,7 +143,7 @@ def _digits(number: int) -> str:
 
 def _tree(
     value: object,
-    at: str,
+    at: _Way,
     text: Callable[[str], str],
     whole: Callable[[int], int | str] = _readable,
     depth: int = 0,
@@ -159,17 +160,17 @@ def _tree(
     if isinstance(value, Mapping):
         return _dict(value, at, text, whole, depth)
     if isinstance(value, (list, tuple)):
-        return [_tree(part, f"{at}[{n}]", text, whole, depth + 1) for n, part in enumerate(value)]
+        return [_tree(part, (at, n), text, whole, depth + 1) for n, part in enumerate(value)]
     try:
         part = text(str.__str__(value)) if isinstance(value, str) else _part(value)
     except (TypeError, ValueError) as error:  # Python's own, of the digits of a fraction
-        raise TypeError(f"{error} (at {at})" if at else str(error)) from None
+        raise TypeError(f"{error} (at {_told(at)})" if at else str(error)) from None
     return part if isinstance(value, str) else _tree(part, at, text, whole, depth + 1)
 
 
 def _dict(
     value: Mapping[object, object],
-    at: str,
+    at: _Way,
     text: Callable[[str], str],
     whole: Callable[[int], int | str],
     depth: int,
@@ -179,12 +180,20 @@ def _dict(
         try:
             name = text(_key(key))
         except ValueError as error:  # of the digits in a tuple
-            raise TypeError(f"{error} (in a key{at and ' at '}{at})") from None
+            raise TypeError(f"{error} (in a key{_told(at, ' at ')})") from None
         if name in made:
-            raise TypeError(f"two keys{at and ' at '}{at} are {name!r} as text; rename one")
-        place = f"{at}[{name[:_SHOWN]!r}]"  # put together for each value in it
-        made[name] = _tree(inner, place, text, whole, depth + 1)
+            raise TypeError(f"two keys{_told(at, ' at ')} are {name!r} as text; rename one")
+        made[name] = _tree(inner, (at, name), text, whole, depth + 1)
     return made
+
+
+def _told(at: _Way, before: str = "") -> str:
+    """A way, with this before it; nothing of none."""
+    steps: list[str] = []
+    while at is not None:
+        at, step = at
+        steps.append(f"[{(step[:_SHOWN] if isinstance(step, str) else step)!r}]")
+    return before + "".join(reversed(steps)) if steps else ""
 
 
 @singledispatch

@@ -319,15 +319,18 @@ def test_a_csv_can_be_gone_on_with_and_be_demanded_to_be_new(tmp_path):
     assert len(pd.read_csv("new.csv")) == 1
 
 
-@pytest.mark.parametrize("encoding", [None, "utf-8-sig", "utf-16-le"])
-def test_the_first_new_row_is_no_part_of_a_last_line_that_was_left_open(encoding):
-    open_ = "text\nlast" if encoding != "utf-16-le" else "text\nlast\n"
-    Path("out.csv").write_bytes(open_.encode(encoding or "utf-8"))
+@pytest.mark.parametrize(
+    "encoding", [None, "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp037", "cp500"]
+)
+@pytest.mark.parametrize("is_open", [True, False])
+def test_the_first_new_row_is_no_part_of_a_last_line_that_was_left_open(encoding, is_open):
+    last = "text\nlast" if is_open else "text\nlast\n"
+    Path("out.csv").write_bytes(last.encode(encoding or "utf-8"))
     how = {} if encoding is None else {"encoding": encoding}
     texts(1).llm.to_csv("out.csv", index=False, mode="a", header=False, **how)
     texts(1).llm.to_csv("out.csv", index=False, mode="a", header=False, **how)
-    lines = Path("out.csv").read_text(encoding or "utf-8").replace("\ufeff", "").splitlines()
-    assert lines == ["text", "last", '"text 0"', '"text 0"']
+    said = Path("out.csv").read_bytes().decode(encoding or "utf-8").replace("\ufeff", "")
+    assert said == 'text\nlast\n"text 0"\n"text 0"\n'
 
 
 @pytest.mark.parametrize("ending", ["gz", "bz2", "zip", "xz", "tar"])
