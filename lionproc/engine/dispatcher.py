@@ -24,7 +24,7 @@ from lionproc.engine.counters import Counters
 from lionproc.engine.event_queue import EventQueue
 from lionproc.engine.failure_policy import FailurePolicy, StopRun
 from lionproc.engine.history import History
-from lionproc.engine.journal import Journal
+from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.outlay import Outlay, Verdict
 from lionproc.engine.permission import Permission, Refused, not_sent
@@ -319,8 +319,13 @@ class Dispatcher:
                 workers.sending.discard(worker)
                 queue.is_back(event)
 
-    async def _is_left_to_others(self, event: Event, *, has_permission: bool = False) -> bool:
+    async def _is_left_to_others(self, event: Event) -> bool:
         """True if another executor has answered it since it was queued, or asks it just now."""
+        found = self._look_elsewhere(event)
+        return await self._is_answered_by(found, event) if isinstance(found, Entry) else found
+
+    def _look_elsewhere(self, event: Event, *, has_permission: bool = False) -> bool | Entry:
+        """True if another asks it just now, or nothing is to be sent; or the reply that is kept."""
         replay = self.replay
         if replay.journal is None or event.first.key is None:
             return False
@@ -330,6 +335,7 @@ class Dispatcher:
             other.on_done(lambda: self._look_again(event))
             return True
         shared = self.coalescing.has_peers
+        entry = None
         if replay.is_stale(event, shared=shared):
             try:
                 entry = replay.find_again(event, () if shared else self.queue.next_ones(AHEAD))
@@ -337,15 +343,15 @@ class Dispatcher:
                 self.finish(event, CallError(Kind.NOT_SENT, str(error)))
                 self.stop_run(error)
                 return True
-            if entry is not None:
-                self.coalescing.asks(event)  # others wait while it is read
-                if (
-                    await self.readings.read(replay.answering(event, entry), len(entry.reply))
-                    or event.done
-                ):
-                    self.finish(event)
-                    return True
         self.coalescing.asks(event)
+        return False if entry is None else entry
+
+    async def _is_answered_by(self, entry: Entry, event: Event) -> bool:
+        """Whether a kept reply is its answer, or it was given up while that was read."""
+        reading = self.replay.answering(event, entry)
+        if await self.readings.read(reading, len(entry.reply)) or event.done:
+            self.finish(event)
+            return True
         return False
 
     def _look_again(self, event: Event) -> None:
@@ -358,14 +364,17 @@ class Dispatcher:
         permission = await self.permission.wait(event)
         if not isinstance(permission, Refused):
             is_overtaken = event.state == "pending" and self.coalescing.is_overtaken(event)
-            if (
-                permission
-                and is_overtaken
-                and await self._is_left_to_others(event, has_permission=True)
-            ):
-                self._limiter.cancel(permission)
+            found = (
+                self._look_elsewhere(event, has_permission=True)
+                if permission and is_overtaken
+                else False
+            )
+            if permission is None or found is False:
+                return permission
+            self._limiter.cancel(permission)  # to read what is kept may take seconds
+            if found is True or await self._is_answered_by(found, event):
                 return None
-            return permission
+            return await self._wait_for_permission(event)
         if permission.stops_run:
             self.stop_run(None)
         self.finish(event, permission.error)

@@ -5,10 +5,13 @@ import threading
 
 import pytest
 
+from lionproc.engine import dispatcher
 from lionproc.engine.apart import Reading, asked, step
 from lionproc.engine.dispatcher import WAITING_A_SLOT
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
+from lionproc.engine.limiter_chain import LimiterChain
+from lionproc.engine.limits import Limits
 from lionproc.errors import CallError, Kind
 
 from .conftest import Question as Call
@@ -198,6 +201,49 @@ def test_what_is_given_up_while_its_kept_reply_is_read_is_not_sent_again(
             await second.forward()
             assert (desk.sent, core.open_events) == (["one", "two"], 0)
             await second.stop()
+
+    real(main())
+
+
+@pytest.fixture
+def impatient(monkeypatch, tmp_path):
+    """A path of a journal, at which nobody waits for another one for long."""
+    monkeypatch.setattr(dispatcher, "PATIENCE_S", 0.01)
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.mark.parametrize("end", ["stopped", "answered"])
+def test_a_permission_is_given_back_before_what_others_were_answered_is_read(
+    real, impatient, hard, process, end
+):
+    limiter = LimiterChain(Limits(concurrency=1))
+
+    async def main():
+        with Journal.open(impatient) as journal:
+            first = RateLimitedAPIExecutor(journal=journal)
+            second = RateLimitedAPIExecutor(journal=journal, limiter=limiter)
+            await second.start()
+            second.pause()
+            event = await second.append(hard("one"))
+            await until(lambda: second.dispatcher.queue.at_limiter is event)
+            process.gate.set()
+            assert await first.submit(hard("one")) == "ONE"
+            process.gate.clear()
+            process.came.clear()
+            second.resume()
+            await asyncio.to_thread(process.came.wait)
+            assert limiter.in_flight == 0
+            if end == "stopped":
+                await second.stop(0)
+                assert event.state == "cancelled"
+            process.gate.set()
+            third = RateLimitedAPIExecutor(journal=journal, limiter=limiter)
+            assert await third.submit(hard("two")) == "TWO"
+            if end == "answered":
+                assert await event == "ONE"
+            assert hard("").desk.sent == ["one", "two"]
+            for each in (first, second, third):
+                await each.stop()
 
     real(main())
 
