@@ -184,15 +184,17 @@ def test_what_is_given_up_while_its_kept_reply_is_read_is_not_sent_again(
             process.gate.clear()
             process.came.clear()
             second = RateLimitedAPIExecutor(journal=journal)
-            deadline_s = 0.01 if how == "deadline" else None
-            waits = asyncio.create_task(second.submit(hard("one"), deadline_s=deadline_s))
+            waits = asyncio.create_task(second.submit(hard("one")))
             await asyncio.to_thread(process.came.wait)
             core = second.dispatcher
+            (event,) = core.coalescing.unfinished()
             if how == "stop":
                 await second.stop(0)
-            if how == "withdrawn":
-                (event,) = core.coalescing.unfinished()
+            elif how == "withdrawn":
                 assert second.cancel(event)
+            else:
+                core.queue.set_deadline(event, asyncio.get_running_loop().time())
+                core._set_timer()
             with pytest.raises(CallError):
                 await waits
             process.gate.set()
