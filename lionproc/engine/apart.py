@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -71,8 +72,24 @@ class NotYetAskedError(BaseException):
 
 Steps: TypeAlias = Generator[Question, None, T]
 
-# The questions that were asked for what is read just now; None where a reading may wait.
-_ASKED: Final[ContextVar[dict[str, Question] | None]] = ContextVar("lionproc_asked", default=None)
+
+class _Turn:
+    """A reading that goes on in this thread, until `is_over`.
+
+    Whatever a validator of the user's starts has a copy of the context, and may keep it for ever.
+    """
+
+    def __init__(self, questions: dict[str, Question]) -> None:
+        self.questions = questions
+        self.is_over = False
+        self._thread = threading.get_ident()
+
+    def is_of_this(self) -> bool:
+        return not self.is_over and self._thread == threading.get_ident()
+
+
+# Of what is read just now on the loop; None where a reading may wait.
+_TURN: Final[ContextVar[_Turn | None]] = ContextVar("lionproc_turn", default=None)
 
 
 def asked(message: object, ask: Callable[[], Any], ask_soon: Callable[[float], Soon]) -> Any:
@@ -87,10 +104,10 @@ def asked(message: object, ask: Callable[[], Any], ask_soon: Callable[[float], S
     Raises:
         NotYetAskedError: It is read on the loop, and this has no answer yet.
     """
-    before = _ASKED.get()
-    if before is None:
+    turn = _TURN.get()
+    if turn is None or not turn.is_of_this():
         return ask()
-    key = json.dumps(message)
+    key, before = json.dumps(message), turn.questions
     if key not in before:
         soon = ask_soon(SOON_S)
         if isinstance(soon, tuple):
@@ -141,13 +158,23 @@ class Reading(Generic[T]):
 
     def at_once(self) -> T:
         """Go all steps, waiting for each answer. Any thread."""
-        self._go(None)
+        token = _TURN.set(None)
+        try:
+            self._go()
+        finally:
+            _TURN.reset(token)
         return self.value
 
     def goes_on(self) -> bool:
         """Go until something is to be asked. True if nothing is any more: it is over."""
         if self._question is None:
-            self._go(self._asked)
+            turn = _Turn(self._asked)
+            token = _TURN.set(turn)
+            try:
+                self._go()
+            finally:
+                turn.is_over = True
+                _TURN.reset(token)
         return self._question is None
 
     async def ask(self) -> None:
@@ -157,13 +184,10 @@ class Reading(Generic[T]):
         await asyncio.wait([asyncio.wrap_future(question.begin())])
         self._question = None
 
-    def _go(self, before: dict[str, Question] | None) -> None:
-        token = _ASKED.set(before)
+    def _go(self) -> None:
         try:
             self._question = next(self._steps)
         except StopIteration as end:
             self.value = end.value
         else:
             self._asked[self._question.key] = self._question
-        finally:
-            _ASKED.reset(token)

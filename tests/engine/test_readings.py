@@ -1,6 +1,7 @@
 """Replies whose reading asks a process of its own, and what goes on meanwhile."""
 
 import asyncio
+import contextvars
 import threading
 
 import pytest
@@ -275,3 +276,24 @@ def test_whoever_may_wait_reads_once():
     reads = []
     reading = Reading(step(lambda: reads.append("begun") or asked("a", lambda: "A", not_soon)))
     assert (reading.at_once(), reads) == ("A", ["begun"])
+
+
+def test_what_a_validator_starts_may_wait_for_its_own_answers():
+    """It has a copy of the context in which the reply was read, in whatever thread, and later too."""
+    heard, kept = [], []
+
+    def read():
+        mine = contextvars.copy_context()
+        kept.append(mine)
+        other = threading.Thread(target=mine.copy().run, args=(ask_by_oneself,))
+        other.start()
+        other.join()
+        return asked("reply", lambda: "A", not_soon)
+
+    def ask_by_oneself():
+        heard.append(asked("of one's own", lambda: "B", not_soon))
+
+    reading = Reading(step(read))
+    assert not reading.goes_on()
+    kept[0].run(ask_by_oneself)
+    assert heard == ["B", "B"]
