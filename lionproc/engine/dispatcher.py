@@ -275,10 +275,13 @@ class Dispatcher:
         self._timer = None
         # A timer may fire early by the resolution of the clock.
         for event in self.queue.advance(max(moment, self._limiter.now())):
-            error = f"It waited for {event.deadline_s} s and was not sent."
-            self.withdraw(event, CallError(Kind.DEADLINE, error))
+            self._is_late(event)
         self._set_timer()
         self._call_worker()
+
+    def _is_late(self, event: Event) -> None:
+        error = f"It waited for {event.deadline_s} s and was not sent."
+        self.withdraw(event, CallError(Kind.DEADLINE, error))
 
     # -- the workers ------------------------------------------------------------------------
 
@@ -322,7 +325,7 @@ class Dispatcher:
     async def _is_left_to_others(self, event: Event) -> bool:
         """True if another executor has answered it since it was queued, or asks it just now."""
         found = self._look_elsewhere(event)
-        return await self._is_answered_by(found, event) if isinstance(found, Entry) else found
+        return await self.is_answered_by(found, event) if isinstance(found, Entry) else found
 
     def _look_elsewhere(self, event: Event, *, has_permission: bool = False) -> bool | Entry:
         """True if another asks it just now, or nothing is to be sent; or the reply that is kept."""
@@ -346,13 +349,20 @@ class Dispatcher:
         self.coalescing.asks(event)
         return False if entry is None else entry
 
-    async def _is_answered_by(self, entry: Entry, event: Event) -> bool:
-        """Whether a kept reply is its answer, or it was given up while that was read."""
-        reading = self.replay.answering(event, entry)
-        if await self.readings.read(reading, len(entry.reply)) or event.done:
+    async def is_answered_by(self, entry: Entry, event: Event) -> bool:
+        """Whether a kept reply ends an event: it is its answer, or nothing is to be sent any more."""
+        event.state = "processing"  # it waits no longer: who takes it back comes too late
+        try:
+            reading = self.replay.answering(event, entry)
+            is_answered = await self.readings.read(reading, len(entry.reply))
+        finally:
+            if not event.done:
+                event.state = "pending"
+        if is_answered or event.done:
             self.finish(event)
-            return True
-        return False
+        elif self.queue.is_late(event, self._limiter.now()):
+            self._is_late(event)
+        return event.done
 
     def _look_again(self, event: Event) -> None:
         """Another executor is done with an equal event."""
@@ -372,7 +382,7 @@ class Dispatcher:
             if permission is None or found is False:
                 return permission
             self._limiter.cancel(permission)  # to read what is kept may take seconds
-            if found is True or await self._is_answered_by(found, event):
+            if found is True or await self.is_answered_by(found, event):
                 return None
             return await self._wait_for_permission(event)
         if permission.stops_run:

@@ -170,6 +170,10 @@ class EventQueue:
         self._deadlines[event] = at
         self._remember(at, event)
 
+    def is_late(self, event: Event, now: float) -> bool:
+        """Whether the deadline of an event has passed."""
+        return self._deadlines.get(event, now) < now
+
     def extend_deadline(self, event: Event, deadline_s: float | None, now: float) -> None:
         """Somebody else wants the same: of two deadlines the later one counts.
 

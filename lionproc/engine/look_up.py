@@ -49,22 +49,19 @@ class LookUp:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(end)
-        event.on_done(end)  # its deadline may come while its kept reply is read
+        event.on_done(end)  # it may be stopped while its kept reply is read
         await ended
         if task.done():
             task.result()
 
     async def _answer(self, event: Event) -> None:
         """Answer an event from the journal, or queue it."""
-        dispatcher, replay = self._dispatcher, self._dispatcher.replay
+        dispatcher = self._dispatcher
         try:
             entry = await self._find(keys_of(event.first))
             if event.done:
                 return
-            if entry is not None and await dispatcher.readings.read(
-                replay.answering(event, entry), len(entry.reply)
-            ):
-                dispatcher.finish(event)
+            if entry is not None and await dispatcher.is_answered_by(entry, event):
                 return
         except Exception as error:  # noqa: BLE001  (whatever it is, somebody waits to hear)
             if isinstance(error, JournalError):

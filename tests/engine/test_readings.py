@@ -1,8 +1,10 @@
 """Replies whose reading asks a process of its own, and what goes on meanwhile."""
 
 import asyncio
+import contextlib
 import contextvars
 import threading
+from itertools import product
 
 import pytest
 
@@ -171,48 +173,58 @@ def test_a_kept_reply_is_read_beside_the_loop_too(real, desk, hard, process, tmp
     real(main())
 
 
-@pytest.mark.parametrize("how", ["deadline", "stop", "withdrawn"])
-def test_what_is_given_up_while_its_kept_reply_is_read_is_not_sent_again(
-    real, hard, process, tmp_path, how
-):
-    async def main():
-        desk = hard("").desk
-        with Journal.open(tmp_path / "journal.sqlite") as journal:
-            first = RateLimitedAPIExecutor(journal=journal)
-            process.gate.set()
-            assert await first.submit(hard("one")) == "ONE"
-            await first.stop()
-            process.gate.clear()
-            process.came.clear()
-            second = RateLimitedAPIExecutor(journal=journal)
-            waits = asyncio.create_task(second.submit(hard("one")))
-            await asyncio.to_thread(process.came.wait)
-            core = second.dispatcher
-            (event,) = core.coalescing.unfinished()
-            if how == "stop":
-                await second.stop(0)
-            elif how == "withdrawn":
-                assert second.cancel(event)
-            else:
-                core.queue.set_deadline(event, asyncio.get_running_loop().time())
-                core._set_timer()
-            with pytest.raises(CallError):
-                await waits
-            process.gate.set()
-            await second.start()
-            assert await second.submit(hard("two")) == "TWO"
-            await second.forward()
-            assert (desk.sent, core.open_events) == (["one", "two"], 0)
-            await second.stop()
-
-    real(main())
-
-
 @pytest.fixture
 def impatient(monkeypatch, tmp_path):
     """A path of a journal, at which nobody waits for another one for long."""
     monkeypatch.setattr(dispatcher, "PATIENCE_S", 0.01)
     return tmp_path / "journal.sqlite"
+
+
+@pytest.mark.parametrize("case", product(["one", "bad"], ["late", "stopped", "taken back"]))
+def test_nothing_is_bought_again_whatever_happens_while_its_kept_reply_is_read(
+    real, hard, process, impatient, case
+):
+    """An answer is given, however late; in the place of another reply nothing is sent too late."""
+    name, how = case
+
+    async def main():
+        with Journal.open(impatient) as journal:
+            first = RateLimitedAPIExecutor(journal=journal)
+            process.gate.set()
+            with contextlib.suppress(CallError):
+                await first.submit(hard(name))
+            await first.stop()
+            process.gate.clear()
+            process.came.clear()
+            second = RateLimitedAPIExecutor(journal=journal)
+            waits = asyncio.create_task(second.submit(hard(name)))
+            await asyncio.to_thread(process.came.wait)
+            core = second.dispatcher
+            (event,) = core.coalescing.unfinished()
+            if how == "stopped":
+                await second.stop(0)
+            elif how == "taken back":
+                assert not second.cancel(event)
+            else:
+                core.queue.set_deadline(event, asyncio.get_running_loop().time())
+                core._set_timer()
+                await until(lambda: not core.queue.next_moment)
+            process.gate.set()
+            sent = [name] if how != "taken back" or name == "one" else [name, name]
+            if name == "one" and how != "stopped":
+                assert await waits == "ONE"
+            else:
+                kind = {"late": Kind.DEADLINE, "stopped": Kind.CANCELLED}.get(how, Kind.UNREADABLE)
+                with pytest.raises(CallError) as caught:
+                    await waits
+                assert caught.value.kind is kind
+            await second.start()
+            assert await second.submit(hard("two")) == "TWO"
+            await second.forward()
+            assert (hard("").desk.sent, core.open_events) == ([*sent, "two"], 0)
+            await second.stop()
+
+    real(main())
 
 
 @pytest.mark.parametrize("end", ["stopped", "answered"])
