@@ -180,7 +180,7 @@ def impatient(monkeypatch, tmp_path):
     return tmp_path / "journal.sqlite"
 
 
-@pytest.mark.parametrize("case", product(["one", "bad"], ["late", "stopped", "taken back"]))
+@pytest.mark.parametrize("case", [*product(["one", "bad"], ["late", "stopped", "taken back"])])
 def test_nothing_is_bought_again_whatever_happens_while_its_kept_reply_is_read(
     real, hard, process, impatient, case
 ):
