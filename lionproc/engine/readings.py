@@ -70,24 +70,19 @@ class Readings:
         except Exception as fault:  # noqa: BLE001  (whatever it is)
             failed(fault)
             return
-        task = asyncio.get_running_loop().create_task(self._later_on(reading, size, then, failed))
+
+        async def later() -> None:
+            try:
+                then(await self.read(reading, size))
+            except asyncio.CancelledError as over:
+                failed(over)
+                raise
+            except Exception as fault:  # noqa: BLE001  (whatever it is)
+                failed(fault)
+
+        task = asyncio.get_running_loop().create_task(later())
         self._later.add(task)
         task.add_done_callback(self._later.discard)
-
-    async def _later_on(
-        self,
-        reading: Reading[T],
-        size: int,
-        then: Callable[[T], None],
-        failed: Callable[[BaseException], None],
-    ) -> None:
-        try:
-            then(await self.read(reading, size))
-        except asyncio.CancelledError as over:
-            failed(over)
-            raise
-        except Exception as fault:  # noqa: BLE001  (whatever it is)
-            failed(fault)
 
     async def end(self, seconds: float | None) -> None:
         """Wait until all that nobody waits for is read.
