@@ -6,11 +6,11 @@ the tag of a choice may be "default". What is under those is a part like any oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Part", "changed", "parts_within", "takes_more"]
+__all__ = ["Part", "changed", "outside", "parts_within", "takes_more"]
 
 Part: TypeAlias = "dict[str, Any]"
 """What core schema calls a schema: its `type`, and what this one has."""
@@ -68,6 +68,16 @@ def changed(node: Any, change: Callable[[Any], Any]) -> Any:
         else:
             made[key] = held if key in _BESIDE else change(held)
     return node if all(map(_is, made.values(), node.values())) else made
+
+
+def outside(node: Part, made: Mapping[str, Any]) -> Part:
+    """What stands in the place of a part that others may refer to.
+
+    Args:
+        node: The part.
+        made: Another one, which may have `node` without its name within.
+    """
+    return {**made, "ref": node["ref"]} if "ref" in node else dict(made)
 
 
 def _is(one: object, other: object) -> bool:

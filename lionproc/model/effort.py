@@ -71,6 +71,7 @@ class Weighed:
         self.looks_at_raw = getattr(check, "looks_at_raw", True)
         self._hashed = getattr(check, "hashed", ())
         self._reads_digits = getattr(check, "reads_digits", False)
+        self._refuse_briefly = getattr(check, "refuse_briefly", lambda _text: None)
         self._schema = schema
         runs = getattr(check, "runs", None) if tagged else None
         self._trials = getattr(check, "trials", None) or Trials(schema, tagged=tagged, runs=runs)
@@ -188,6 +189,7 @@ class Weighed:
             refuse_long_matching(self._trials, value)
         if self._told and _is_more(value, MOST_TOLD // self._told):
             self._first_faults(text, value)
+            self._refuse_briefly(text)  # what fits the schema, and the type's own code refuses
         return value
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from pydantic_core import SchemaValidator, core_schema
 
-from lionproc.model.core_parts import Part, changed
+from lionproc.model.core_parts import Part, changed, outside
 
 __all__ = ["Choose", "Reader", "Told", "Watch", "guarded"]
 
@@ -57,7 +57,7 @@ class _Guard:
         read = self._choose(node, keys)
         made = self._read_by(read, node, config, keys) if read else self._within(node, config, keys)
         told = None if self._watch is None or keys else self._watch(node, config)
-        return made if told is None else _outside(made, _watched(told, made))
+        return made if told is None else outside(made, _watched(told, made))
 
     def _within(self, node: Part, config: Mapping[str, Any], keys: bool) -> Any:
         if "keys_schema" not in node:
@@ -86,7 +86,7 @@ class _Guard:
                 return read(value, as_json)
             return inner().validate_python(value, strict=True)  # a validator before it has made it
 
-        return _outside(node, core_schema.no_info_plain_validator_function(reads))
+        return outside(node, core_schema.no_info_plain_validator_function(reads))
 
 
 def _watched(told: Told, part: Part) -> Part:
@@ -97,8 +97,3 @@ def _watched(told: Told, part: Part) -> Part:
 
     inner: Any = {name: held for name, held in part.items() if name != "ref"}
     return dict(core_schema.no_info_wrap_validator_function(read, inner))
-
-
-def _outside(node: Part, made: Mapping[str, Any]) -> Part:
-    """What stands in the place of a part that others refer to."""
-    return {**made, "ref": node["ref"]} if "ref" in node else dict(made)

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 from pydantic_core import SchemaError as CoreSchemaError
 
 from lionproc.errors import SchemaError
-from lionproc.model.core_parts import changed, parts_within
+from lionproc.model.core_parts import changed, outside, parts_within
 from lionproc.model.pattern_work import (
     LARGEST_PATTERN,
     MOST_BACKTRACKS,
@@ -95,7 +95,7 @@ def _checked(node: Mapping[str, Any]) -> Any:
 
     inner: Any = {key: node[key] for key in node.keys() - {"pattern", "regex_engine", "ref"}}
     made = core_schema.no_info_after_validator_function(check, inner)
-    return {**made, "ref": node["ref"]} if "ref" in node else made
+    return outside(node, made)
 
 
 def runs_of(schema: object, *, are_own: bool) -> dict[str, set[RunPattern]]:

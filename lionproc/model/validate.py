@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cached_property
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import jiter
@@ -15,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lionproc.engine.json_bounds import read_json
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
+from lionproc.model.brief import brief
 from lionproc.model.hashes import readers_of
 from lionproc.model.keys import Keys
 from lionproc.model.nothing_said import (
@@ -24,7 +26,7 @@ from lionproc.model.nothing_said import (
     optional_names,
 )
 from lionproc.model.one_reading import OneReading, has_dataclasses, makes_values
-from lionproc.model.python_patterns import runs_of, validator_of
+from lionproc.model.python_patterns import runs_of, safe_schema, validator_from, validator_of
 
 __all__ = [
     "HALF",
@@ -223,35 +225,22 @@ class TypeCheck:
         self._optional_within = frozenset() if made_up else names_left_out(asked or {})
         by_names = bool(self._optional_within) and has_dataclasses(adapter.core_schema)
         self._nothing_said = NothingSaid(asked or {}) if by_names else None
-        self._one_reading = OneReading(adapter.core_schema)
         self._is_open = is_open
-        self.reads_digits = is_open and self._one_reading.has_decimals
         is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
         self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
         validator = validator_of(adapter.core_schema, adapter.validator)
         changed = validator is not adapter.validator
         self.runs = runs_of(adapter.core_schema, are_own=not changed)
-        self._validate = validator.validate_json
+        self._schema = adapter.core_schema
+        self._reading = _Reading(self._schema, validator, is_open=is_open)
+        self.reads_digits = is_open and self._reading.has_decimals
         self.hashed = readers_of(adapter.core_schema)
         self._keys = Keys(adapter.core_schema)
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or what pydantic says."""
         del raw  # in its strict mode a text that holds a date is one in JSON only
-        try:
-            value = self._read(text)
-        except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
-            raise WrongError(
-                [(fault["loc"], _message(fault)) for fault in found],
-                (fault["type"] for fault in found),
-            ) from None
-        except BaseException as error:  # noqa: BLE001 - a user's validator may raise anything
-            pass_on_interrupt(error)
-            why = f": {error}" if type(error) is RunError else ""  # which quotes no reply
-            raise WrongError(
-                [((), f"the answer type's own check failed with {type(error).__name__}{why}")]
-            ) from None
+        value = self._reading.read(text)
         if self._fields and not isinstance(value, BaseModel) and not self._has_all(value):
             raise WrongError(
                 [((), f"a validator of the type returned {type(value).__name__} and not self")],
@@ -270,17 +259,18 @@ class TypeCheck:
             raise says_nothing(names, path)
         return value
 
-    def _read(self, text: str) -> Any:
-        """What pydantic makes of it."""
-        one = self._one_reading
-        try:
-            if self._is_open and one.is_wanted(text):
-                return one.validate_json(text)
-            return self._validate(text, strict=True)
-        except ValidationError:
-            if not one.makes_python:
-                raise
-        return one.validate_again(text)
+    @cached_property
+    def _brief_reading(self) -> _Reading:
+        schema = safe_schema(brief(self._schema))
+        return _Reading(schema, validator_from(schema), is_open=self._is_open)
+
+    def refuse_briefly(self, text: str) -> None:
+        """Find the faults that pydantic finds, each told in a few words, however many there are.
+
+        Raises:
+            WrongError: There is one.
+        """
+        self._brief_reading.read(text)
 
     def _has_nothing(self, value: object, text: str) -> bool:
         """Whether none of its fields was said, but something else was."""
@@ -293,6 +283,49 @@ class TypeCheck:
         if isinstance(value, Mapping):
             return all(name in value for name in self._fields)
         return all(hasattr(value, name) for name in self._fields)
+
+
+class _Reading:
+    """What pydantic makes of a text, and its faults as ours.
+
+    Args:
+        schema: A core schema.
+        validator: Of that schema.
+        is_open: As for `TypeCheck`.
+    """
+
+    def __init__(self, schema: object, validator: Any, *, is_open: bool) -> None:
+        self._one = OneReading(schema)
+        self.has_decimals = self._one.has_decimals
+        self._validate = validator.validate_json
+        self._is_open = is_open
+
+    def read(self, text: str) -> Any:
+        """The value, or `WrongError`."""
+        try:
+            return self._read(text)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            raise WrongError(
+                [(fault["loc"], _message(fault)) for fault in found],
+                (fault["type"] for fault in found),
+            ) from None
+        except BaseException as error:  # noqa: BLE001 - a user's validator may raise anything
+            pass_on_interrupt(error)
+            why = f": {error}" if type(error) is RunError else ""  # which quotes no reply
+            raise WrongError(
+                [((), f"the answer type's own check failed with {type(error).__name__}{why}")]
+            ) from None
+
+    def _read(self, text: str) -> Any:
+        try:
+            if self._is_open and self._one.is_wanted(text):
+                return self._one.validate_json(text)
+            return self._validate(text, strict=True)
+        except ValidationError:
+            if not self._one.makes_python:
+                raise
+        return self._one.validate_again(text)
 
 
 def _message(fault: Any) -> str:

@@ -672,6 +672,42 @@ def test_faults_are_not_told_where_all_of_them_with_all_choices_would_fill_the_m
     assert answer.read(json.dumps({"answer": right})) == right
 
 
+def never(value):
+    raise ValueError("no")
+
+
+LABELS = tuple(f"label number {n:04d}" for n in range(900))
+Other = Annotated[str, pydantic.AfterValidator(never)]
+
+
+class Card(pydantic.BaseModel):
+    label: Literal[LABELS] | Other
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (list[Literal[LABELS] | pydantic.HttpUrl], ["a:b"] * 10_000),
+        (list[list[Literal[LABELS]] | list[Other]], [["x"]] * 10_000),
+        (dict[str, Literal[LABELS] | Other], {f"k{n}": "x" for n in range(10_000)}),
+        (list[Card], [{"label": "x"}] * 10_000),
+        (list[Enum("Labels", {label: label for label in LABELS}) | Other], ["x"] * 10_000),
+        (list[Annotated[str, pydantic.Field(pattern="a" * 12_000 + "|x")] | Other], ["b"] * 10_000),
+    ],
+    ids=["url", "lists", "map", "models", "enum", "pattern"],
+)
+def test_what_fits_the_schema_and_not_the_type_is_told_in_little_memory(kind, said):
+    answer = Answer.of(kind)
+    text = json.dumps({"answer": said})
+    tracemalloc.start()
+    try:
+        with pytest.raises(CallError, match=r"one of 900 choices: .*, \.\.\.|matches 'aaa"):
+            answer.read(text)
+        assert tracemalloc.get_traced_memory()[1] < 80_000_000
+    finally:
+        tracemalloc.stop()
+
+
 LISTS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "integer"}}}
 
 
