@@ -46,8 +46,8 @@ def brief(node: Any) -> Any:
         case {"type": "tagged-union", "choices": {**kinds}} if "custom_error_type" not in made:
             why = f"the tag should be {_named(list(kinds))}"
             return {**made, "custom_error_type": "tag", "custom_error_message": why}
-        case {"type": "union", "choices": [*kinds]}:  # the way to a fault within names its kind
-            return {**made, "choices": [_called(kind) for kind in kinds]}
+        case {"type": "union", "choices": [*parts]}:  # the way to a fault within names its kind
+            return {**made, "choices": [_called(part) for part in parts]}
     return made
 
 

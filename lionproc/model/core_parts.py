@@ -70,7 +70,7 @@ def changed(node: Any, change: Callable[[Any], Any]) -> Any:
     return node if all(map(_is, made.values(), node.values())) else made
 
 
-def outside(node: Part, made: Mapping[str, Any]) -> Part:
+def outside(node: Mapping[str, Any], made: Mapping[str, Any]) -> Part:
     """What stands in the place of a part that others may refer to.
 
     Args:
