@@ -24,6 +24,15 @@ Watch: TypeAlias = Callable[[Part, Mapping[str, Any]], "Told | None"]
 """Who is told of what a part, with this config, makes of objects; None where nobody is."""
 
 _OF_JSON: Final = (str, int, float, list, dict, type(None))  # true and false are numbers, too
+# Of the kinds of a union pydantic takes the one that reads a value with the least change, and what a
+# function makes counts as no change at all. So it has to be asked about a part that counts as much
+# as the one it stands for: what is called (changed most), or anything (changed less).
+_MOST: Final = core_schema.callable_schema()
+_SOME: Final = core_schema.any_schema()
+_LESS: Final[Mapping[str, Any]] = {
+    "enum": _MOST,
+    **dict.fromkeys(("date", "datetime", "decimal", "time", "timedelta"), _SOME),
+}
 _NO_CONFIG: Final[Mapping[str, Any]] = {}
 
 
@@ -36,6 +45,11 @@ def guarded(schema: Any, choose: Choose, watch: Watch | None = None) -> Any:
         watch: Says what is told of it.
     """
     return _Guard(choose, watch).whole(schema)
+
+
+def _exact(said: object) -> object:
+    """Takes a value as it is."""
+    return said
 
 
 class _Guard:
@@ -81,12 +95,18 @@ class _Guard:
                 return inner().validate_strings(text, strict=True)
             return inner().validate_json(json.dumps(said, allow_nan=False), strict=True)
 
-        def reads(value: object) -> object:
+        less = None if keys else _LESS.get(node["type"])
+
+        def reads(value: object, weigh: Callable[[object], object] = _exact) -> object:
             if isinstance(value, _OF_JSON) and not isinstance(value, Enum):
-                return read(value, as_json)
+                made = read(value, as_json)
+                weigh(_exact)
+                return made
             return inner().validate_python(value, strict=True)  # a validator before it has made it
 
-        return outside(node, core_schema.no_info_plain_validator_function(reads))
+        if less is None:
+            return outside(node, core_schema.no_info_plain_validator_function(reads))
+        return outside(node, core_schema.no_info_wrap_validator_function(reads, less))
 
 
 def _watched(told: Told, part: Part) -> Part:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from enum import Enum
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final
 
 from pydantic_core import PydanticCustomError
@@ -107,18 +107,16 @@ class OneReading:
 
     def is_wanted(self, text: str) -> bool:
         """Whether a text may hold what has two readings. Errs on the safe side."""
-        return may_be_numbers(self._kinds, text) or self._may_be_more(text)
-
-    def _may_be_more(self, text: str) -> bool:
         return (
-            (self._has_times and may_be_times(text))
+            may_be_numbers(self._kinds, text)
+            or (self._has_times and may_be_times(text))
             or (self.has_decimals and may_be_inexact(text))
             or may_be_flags(self._kinds, text)
         )
 
     def validate_json(self, text: str) -> Any:
         """The value, or pydantic's ValidationError."""
-        return self._read(self._of_all if self._may_be_more(text) else self._of_flags, text)
+        return self._read(self._of_json, text)
 
     def validate_again(self, text: str) -> Any:
         """The same, where validators of the user's may have made Python of it before it was read."""
@@ -132,14 +130,8 @@ class OneReading:
             _written.reset(token)
 
     @cached_property
-    def _of_all(self) -> Any:
+    def _of_json(self) -> Any:
         return validator_from(guarded(safe_schema(self._schema), _reader))
-
-    @cached_property
-    def _of_flags(self) -> Any:
-        """Looks at choices of true or false alone: a choice by a function is another one in a union."""
-        flags = partial(_reader, flags_only=True)
-        return validator_from(guarded(safe_schema(self._schema), flags))
 
     @cached_property
     def _of_python(self) -> Any:
@@ -180,15 +172,15 @@ def _held(member: object) -> object:
     return member.value if isinstance(member, Enum) else member
 
 
-def _reader(node: Part, keys: bool, *, flags_only: bool = False) -> Reader | None:
+def _reader(node: Part, keys: bool) -> Reader | None:
     """What reads a part in place of pydantic; None where pydantic does it well."""
     kinds = kinds_of_number(_chosen(node))
     if bool in kinds:
         return _key if keys else _choice
-    if kinds and not flags_only:
+    if kinds:
         return None if keys else _choice
     kind = node.get("type")
-    return None if flags_only or not isinstance(kind, str) else _READERS.get(kind)
+    return _READERS.get(kind) if isinstance(kind, str) else None
 
 
 def reader_of_python(node: Part, keys: bool) -> Reader | None:
