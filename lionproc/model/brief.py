@@ -28,6 +28,7 @@ def brief(node: Any) -> Any:
         node: A core schema, or any part of one.
 
     Example:
+        >>> from typing import Literal
         >>> from pydantic import TypeAdapter
         >>> schema = brief(TypeAdapter(Literal["a", "b", "c", "d", "e", "f", "g"]).core_schema)
         >>> schema["custom_error_message"]

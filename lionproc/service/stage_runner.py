@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
+from lionproc.engine.apart import Reading, step
+from lionproc.engine.readings import Readings
 from lionproc.errors import CallError, Kind, LionprocError
 from lionproc.model.annotation import without_none
 from lionproc.model.answer import Answer
@@ -115,10 +118,7 @@ class Stage:
         """
         try:
             if self._input is not None:
-                if isinstance(data, str):
-                    self._input.read(data)
-                else:
-                    self._input.read_json(data)
+                await job.readings.read(Reading(step(partial(_take, data, self._input))))
         except LionprocError as error:
             kind = error.kind if isinstance(error, CallError) else Kind.NOT_SENT
             return {"status": "error", "error": str(error), "kind": str(kind)}, None
@@ -136,6 +136,14 @@ class Stage:
         )
 
 
+def _take(data: object, wanted: Answer) -> None:
+    """Read data as what it is to be."""
+    if isinstance(data, str):
+        wanted.read(data)
+    else:
+        wanted.read_json(data)
+
+
 @dataclass(frozen=True, slots=True)
 class RunningJob:
     """A job that runs.
@@ -143,10 +151,12 @@ class RunningJob:
     Attributes:
         id: Its id.
         retry_failed: Whether requests that failed in an earlier run are sent again.
+        readings: Reads its data, where a process of its own has to be asked.
     """
 
     id: str
     retry_failed: bool = False
+    readings: Readings = field(default_factory=Readings, compare=False, repr=False)
 
 
 async def run_stages(

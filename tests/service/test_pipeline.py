@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 import lionproc as lp
 from lionproc.errors import LionprocWarning
+from lionproc.model import trial_process
 
 
 def schema(*names):
@@ -151,6 +152,35 @@ async def test_a_stage_takes_data_of_any_type_that_it_wants(server, pipeline, wa
     await filled(pipeline, stage("A", "a", input_schema=wanted))
     told = await pipeline.process_data([{"mood": "good"}, {"mood": ["good"]}])
     kinds = [each.get("kind") for each in told["results"]["results"]]
+    assert kinds == [None, "wrong_shape"]
+
+
+async def test_others_are_answered_while_data_waits_for_the_process_that_reads_it(
+    pipeline, model, monkeypatch
+):
+    gate, came = threading.Event(), threading.Event()
+    process = trial_process.PROCESS
+
+    def ask(*args):
+        came.set()
+        assert gate.wait(30)
+        return type(process).ask(process, *args)
+
+    numbers = {"items": {"anyOf": [{"enum": list(range(60))}, {"type": "number"}]}}
+    wanted = {"type": "object", "properties": {"n": {"type": "array", **numbers}}}
+    await filled(pipeline, stage("A", "a", input_schema=wanted))
+    monkeypatch.setattr(process, "ask", ask)
+    monkeypatch.setattr(process, "ask_soon", lambda *_: None)
+    try:
+        waits = asyncio.create_task(pipeline.process_data([{"n": [1e-310] * 200}, {"n": 7}]))
+        assert await asyncio.to_thread(came.wait, 30)
+        other = lp.ProcessingService("other", "other", model=model)
+        assert (await other.process_data("Fine."))["status"] == "success"
+        await other.close()
+        assert not waits.done()
+    finally:
+        gate.set()
+    kinds = [each.get("kind") for each in (await waits)["results"]["results"]]
     assert kinds == [None, "wrong_shape"]
 
 
