@@ -27,7 +27,7 @@ from lionproc.engine.history import History
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.outlay import Outlay, Verdict
-from lionproc.engine.permission import Permission, Refused, not_sent
+from lionproc.engine.permission import Permission, Refused, given_up, not_sent
 from lionproc.engine.quotas import Signals
 from lionproc.engine.readings import Readings
 from lionproc.engine.replay import Replay
@@ -360,6 +360,8 @@ class Dispatcher:
                 event.state = "pending"
         if is_answered or event.done:
             self.finish(event)
+        elif event.is_given_up:
+            self.finish(event, given_up())
         elif self.queue.is_late(event, self._limiter.now()):
             self._is_late(event)
         return event.done

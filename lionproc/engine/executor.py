@@ -25,6 +25,7 @@ from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.engine.look_up import LookUp
 from lionproc.engine.outlay import Verdict
+from lionproc.engine.permission import given_up
 from lionproc.engine.request import Call, Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.tokens import Tokens
@@ -301,8 +302,7 @@ class RateLimitedAPIExecutor:
         """Somebody waits for an event no more; if nobody else does, it is withdrawn."""
         event.claims -= 1
         if not event.claims:
-            given_up = CallError(Kind.CANCELLED, "Given up before it was sent.")
-            event.is_given_up = not self.dispatcher.withdraw(event, given_up)
+            event.is_given_up = not self.dispatcher.withdraw(event, given_up())
 
     @engine_loop.on_engine
     async def forward(self) -> None:

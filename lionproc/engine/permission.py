@@ -171,3 +171,8 @@ class Permission:
 def not_sent() -> CallError:
     """Why an event has no answer that waited when the run stopped."""
     return CallError(Kind.NOT_SENT, "The run stopped before this was sent.")
+
+
+def given_up() -> CallError:
+    """Why an event has no answer for which nobody waited any more."""
+    return CallError(Kind.CANCELLED, "Given up before it was sent.")

@@ -177,10 +177,14 @@ class Replay:
 
     def _settle(self, event: Event, reply: Reply) -> Steps[bool]:
         if reply.data is None and reply.raw:
-            advance = partial(event.advance_raw, reply.raw, self._max_corrections)
+            advance = partial(event.advance_raw, reply.raw)
         else:
-            advance = partial(event.advance, reply.data, self._max_corrections)
-        is_settled = yield from step(lambda: event.done or advance())
+            advance = partial(event.advance, reply.data)
+
+        def settles() -> bool:
+            return event.done or advance(0 if event.is_given_up else self._max_corrections)
+
+        is_settled = yield from step(settles)
         if event.done:
             return True
         if is_settled:

@@ -197,6 +197,7 @@ class Event:
         self.claims = 0
         self.created = self.looked_up = time.time()
         self.has_reply = False
+        self.is_given_up = False
         self._future: asyncio.Future[Any] | None = None
         self.reset()
 
@@ -205,7 +206,7 @@ class Event:
         self.call = self.first
         self._corrected: tuple[bytes, ...] = ()
         self.state: EventState = "pending"
-        self.done = self.is_given_up = False
+        self.done = False
         self.value: Any = None
         self.error: CallError | None = None
         self.attempts = self.refused = self.crowded = 0
@@ -267,8 +268,7 @@ class Event:
             let_go(error)  # of the reply, which hangs on its frames
             self.error = error
             again = None
-            may_correct = self.corrections < max_corrections and not self.is_given_up
-            if error.kind in CORRECTABLE and may_correct:
+            if error.kind in CORRECTABLE and self.corrections < max_corrections:
                 with contextlib.suppress(Exception):  # what was said may not fit into a request
                     again = self.call.correction(data, error)
             if again is not None:

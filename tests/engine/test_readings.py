@@ -41,6 +41,19 @@ def not_soon(seconds):
     return None
 
 
+class Wrong(Call):
+    """A call whose reply is of a wrong shape, as the process says; what corrects it is a plain one."""
+
+    process = None
+
+    def read(self, data):
+        asked(self.name, lambda: self.process.ask(self.name), not_soon)
+        raise CallError(Kind.WRONG_SHAPE, "no")
+
+    def correction(self, data, error):
+        return self.desk.call("right")
+
+
 class Hard(Call):
     """A call whose reply cannot be read without the process."""
 
@@ -180,7 +193,10 @@ def impatient(monkeypatch, tmp_path):
     return tmp_path / "journal.sqlite"
 
 
-@pytest.mark.parametrize("case", [*product(["one", "bad"], ["late", "stopped", "taken back"])])
+CASES = [*product(["one", "bad"], ["late", "stopped", "taken back", "given up"])]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_nothing_is_bought_again_whatever_happens_while_its_kept_reply_is_read(
     real, hard, process, impatient, case
 ):
@@ -205,13 +221,19 @@ def test_nothing_is_bought_again_whatever_happens_while_its_kept_reply_is_read(
                 await second.stop(0)
             elif how == "taken back":
                 assert not second.cancel(event)
+            elif how == "given up":
+                waits.cancel()
+                await asyncio.wait([waits])
             else:
                 core.queue.set_deadline(event, asyncio.get_running_loop().time())
                 core._set_timer()
                 await until(lambda: not core.queue.next_moment)
             process.gate.set()
             sent = [name] if how != "taken back" or name == "one" else [name, name]
-            if name == "one" and how != "stopped":
+            if how == "given up":
+                await until(lambda: event.done)
+                assert event.error is None or event.error.kind is Kind.CANCELLED
+            elif name == "one" and how != "stopped":
                 assert await waits == "ONE"
             else:
                 kind = {"late": Kind.DEADLINE, "stopped": Kind.CANCELLED}.get(how, Kind.UNREADABLE)
@@ -222,6 +244,38 @@ def test_nothing_is_bought_again_whatever_happens_while_its_kept_reply_is_read(
             assert await second.submit(hard("two")) == "TWO"
             await second.forward()
             assert (hard("").desk.sent, core.open_events) == ([*sent, "two"], 0)
+            await second.stop()
+
+    real(main())
+
+
+def test_whoever_joins_one_that_was_given_up_while_its_kept_reply_is_read_has_its_correction(
+    real, desk, process, tmp_path
+):
+    def wrong():
+        made = Wrong(desk, "wrong")
+        made.process = process
+        return made
+
+    async def main():
+        with Journal.open(tmp_path / "journal.sqlite") as journal:
+            first = RateLimitedAPIExecutor(journal=journal)
+            process.gate.set()
+            assert await first.submit(wrong()) == "answer right"
+            await first.stop()
+            process.gate.clear()
+            process.came.clear()
+            second = RateLimitedAPIExecutor(journal=journal)
+            gives_up = asyncio.create_task(second.submit(wrong()))
+            await asyncio.to_thread(process.came.wait)
+            gives_up.cancel()
+            await asyncio.wait([gives_up])
+            waits = asyncio.create_task(second.submit(wrong()))
+            (event,) = second.dispatcher.coalescing.unfinished()
+            await until(lambda: event.claims)
+            process.gate.set()
+            assert await waits == "answer right"
+            assert desk.sent == ["wrong", "right"]
             await second.stop()
 
     real(main())
