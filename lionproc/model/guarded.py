@@ -6,16 +6,19 @@ import json
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import SchemaValidator, core_schema
 
 from lionproc.model.core_parts import Part, changed, outside
 
-__all__ = ["Choose", "Reader", "Told", "Watch", "guarded"]
+__all__ = ["Choose", "Reader", "Recast", "Told", "Watch", "guarded"]
 
 Reader: TypeAlias = Callable[[Any, Callable[[object], object]], object]
 """Reads a value of plain JSON types in place of pydantic, which it may ask with the other argument."""
+Recast: TypeAlias = Callable[[Part], Part]
+"""Makes what stands in the place of a part, of which all that is within is made already."""
 Choose: TypeAlias = Callable[[Part, bool], "Reader | None"]
 """What reads a part in place of pydantic; None where pydantic does it. True stands for keys of a map."""
 Told: TypeAlias = Callable[[object, object], None]
@@ -36,15 +39,21 @@ _LESS: Final[Mapping[str, Any]] = {
 _NO_CONFIG: Final[Mapping[str, Any]] = {}
 
 
-def guarded(schema: Any, choose: Choose, watch: Watch | None = None) -> Any:
+def guarded(
+    schema: Any,
+    choose: Choose,
+    watch: Watch | None = None,
+    recasts: Mapping[str, Recast] = MappingProxyType({}),
+) -> Any:
     """The same core schema, which reads some of its parts otherwise.
 
     Args:
         schema: A core schema, or any part of one.
         choose: Says what reads a part.
         watch: Says what is told of it.
+        recasts: What parts become, by their types; not keys of maps.
     """
-    return _Guard(choose, watch).whole(schema)
+    return _Guard(choose, watch, recasts).whole(schema)
 
 
 def _exact(said: object) -> object:
@@ -53,12 +62,16 @@ def _exact(said: object) -> object:
 
 
 class _Guard:
-    def __init__(self, choose: Choose, watch: Watch | None) -> None:
+    def __init__(self, choose: Choose, watch: Watch | None, recasts: Mapping[str, Recast]) -> None:
         self._choose = choose
         self._watch = watch
+        self._recasts = recasts
         self._shared: list[Any] = []
+        self._named: dict[str, Part] = {}
 
     def whole(self, schema: Any) -> Any:
+        if isinstance(schema, dict) and schema.get("type") == "definitions":
+            self._named = {part["ref"]: part for part in schema["definitions"]}
         made = self._part(schema, _NO_CONFIG)
         if isinstance(made, dict) and made.get("type") == "definitions":
             self._shared += made["definitions"]
@@ -67,9 +80,15 @@ class _Guard:
     def _part(self, node: Any, config: Mapping[str, Any], *, keys: bool = False) -> Any:
         if not isinstance(node, dict):
             return changed(node, lambda part: self._part(part, config, keys=keys))
+        if keys and node.get("type") == "definition-ref":  # what is shared is read as a value
+            node = self._named[node["schema_ref"]]
+            node = {name: held for name, held in node.items() if name != "ref"}
         config = node.get("config") or config
         read = self._choose(node, keys)
         made = self._read_by(read, node, config, keys) if read else self._within(node, config, keys)
+        recast = None if keys else self._recasts.get(node.get("type", ""))
+        if recast is not None:
+            made = outside(node, recast({name: made[name] for name in made.keys() - {"ref"}}))
         told = None if self._watch is None or keys else self._watch(node, config)
         return made if told is None else outside(made, _watched(told, made))
 
@@ -95,7 +114,7 @@ class _Guard:
                 return inner().validate_strings(text, strict=True)
             return inner().validate_json(json.dumps(said, allow_nan=False), strict=True)
 
-        less = None if keys else _LESS.get(node["type"])
+        less = _MOST if keys and node["type"] != "literal" else _LESS.get(node["type"])
 
         def reads(value: object, weigh: Callable[[object], object] = _exact) -> object:
             if isinstance(value, _OF_JSON) and not isinstance(value, Enum):

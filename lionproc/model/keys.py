@@ -21,14 +21,15 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from lionproc.errors import pass_on_interrupt
 from lionproc.model.core_parts import Part, parts_within, takes_more
-from lionproc.model.guarded import Told, guarded
+from lionproc.model.guarded import Told
 from lionproc.model.names import several_names
-from lionproc.model.one_reading import reader_of_python
+from lionproc.model.one_reading import guarded_python
 from lionproc.model.python_patterns import safe_schema, validator_from
 
 __all__ = ["Keys"]
 
 _NAN: Final = object()  # stands for each, as none is equal to any other
+_OF_USER: Final = frozenset(("function-after", "function-wrap", "function-plain", "call"))
 _CHANGES: Final = ("strip_whitespace", "to_lower", "to_upper")  # a text becomes another
 
 
@@ -45,19 +46,18 @@ class Keys:
     def __init__(self, schema: object) -> None:
         self._schema = schema
         parts = list(parts_within(schema))
-        config = next(
-            (held for part in parts if _changes(held := part.get("config"), "str_")), None
-        )
+        configs = [held for part in parts if _changes(held := part.get("config"), "str_")]
         self._readers = [
             _reader(part["keys_schema"], schema, config)
             for part in parts
+            for config in (None, *configs)  # of any model, for the map may be in each of them
             if "keys_schema" in part and not _is_as_written(part["keys_schema"], config)
         ]
         self._fields: defaultdict[str, list[int]] = defaultdict(list)  # by each of their names
         for number, names in enumerate(set(several_names(parts))):
             for name in names:
                 self._fields[name].append(number)
-        self._has_config = config is not None
+        self._makes_others = any(map(_makes_others, parts))
         self.may_meet = bool(self._readers or self._fields)
 
     def lose(self, said: object, text: str) -> bool:
@@ -78,7 +78,7 @@ class Keys:
             return True
         finally:
             _LOST.reset(token)
-        return _are_in(lost, value)
+        return bool(lost) and (self._makes_others or _are_in(lost, value))
 
     def _may_lose(self, names: dict[str, Any]) -> bool:
         """Whether an object would lose something if it became a map, or a model, of the type."""
@@ -91,18 +91,22 @@ class Keys:
 
     @cached_property
     def _watching(self) -> Any:
-        watched = guarded(safe_schema(self._schema), reader_of_python, self._watch)
-        return validator_from(watched)
+        return validator_from(guarded_python(self._schema, self._watch))
 
     def _watch(self, part: Part, config: Mapping[str, object]) -> Told | None:
         if "keys_schema" in part:
-            held = config if self._has_config else None
+            held = config if _changes(config, "str_") else None
             return None if _is_as_written(part["keys_schema"], held) else _note_keys
         names = list(several_names([part]))
         return partial(_note_names, names) if names else None
 
 
 _LOST: Final[ContextVar[list[object]]] = ContextVar("lost")
+
+
+def _makes_others(part: Part) -> bool:
+    """Whether code of the user's may have made another object of what was read by this part."""
+    return part.get("type") in _OF_USER or bool(part.get("post_init") or part.get("custom_init"))
 
 
 def _note_keys(said: object, made: object) -> None:

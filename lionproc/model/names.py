@@ -28,6 +28,8 @@ def several_names(parts: Iterable[Part]) -> Iterator[frozenset[str]]:
     for part in parts:
         config = part.get("config") or _NONE
         held = part.get("schema") if part.get("type") in _AROUND else part
+        while isinstance(held, dict) and str(held.get("type")).startswith("function-"):
+            held = held.get("schema")  # a validator of the model stands between it and its fields
         if isinstance(held, dict) and held.get("type") in _OF_FIELDS:
             yield from (frozenset(names) for names in _fields(held, config) if len(names) > 1)
 

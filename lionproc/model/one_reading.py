@@ -10,18 +10,19 @@ by a second validator, which takes none of them.
 from __future__ import annotations
 
 import re
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from enum import Enum
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
 from lionproc.model.core_parts import Part, parts_within
 from lionproc.model.exact_numbers import may_be_inexact, written_in
-from lionproc.model.guarded import Reader, guarded
+from lionproc.model.guarded import Reader, Recast, Watch, guarded
 from lionproc.model.names import has_several_names
 from lionproc.model.python_patterns import safe_schema, validator_from
 
@@ -29,13 +30,13 @@ __all__ = [
     "DIGITS",
     "NOT_AS_NUMBER",
     "OneReading",
+    "guarded_python",
     "has_dataclasses",
     "kinds_of_number",
     "makes_values",
     "may_be_flags",
     "may_be_numbers",
     "may_be_times",
-    "reader_of_python",
 ]
 
 _NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
@@ -47,13 +48,8 @@ _EQUAL: Final = "should be one of the choices; true is not 1 here, and false is 
 _TEMPORAL: Final = frozenset(("date", "datetime", "time", "timedelta"))
 _BEFORE: Final = frozenset(("function-before", "function-wrap"))
 # What is read otherwise of a value of Python.
-_STRICT: Final = frozenset(
-    (
-        *("bytes", "complex", "fraction", "set", "frozenset", "tuple", "deque"),
-        *("counter", "ordered-dict", "lax-or-strict", "json-or-python"),
-    )
-)
-_STRICT_KEYS: Final = _STRICT | {"bool", "int", "float", "uuid"}
+_STRICT: Final = frozenset(("bytes", "complex", "fraction"))
+_STRICT_KEYS: Final = _STRICT | {"bool", "int", "float", "uuid", "enum"}
 _written: ContextVar[Mapping[float, str | None]] = ContextVar("written", default={})  # noqa: B039  (never changed)
 
 
@@ -135,7 +131,7 @@ class OneReading:
 
     @cached_property
     def _of_python(self) -> Any:
-        return validator_from(guarded(safe_schema(self._schema), reader_of_python))
+        return validator_from(guarded_python(self._schema))
 
 
 def makes_values(schema: object) -> bool:
@@ -183,7 +179,7 @@ def _reader(node: Part, keys: bool) -> Reader | None:
     return _READERS.get(kind) if isinstance(kind, str) else None
 
 
-def reader_of_python(node: Part, keys: bool) -> Reader | None:
+def _reader_of_python(node: Part, keys: bool) -> Reader | None:
     """Likewise, where a validator of the user's may have made Python of what is JSON.
 
     Strict as we are, pydantic takes no text for a date then, nor a list for a set.
@@ -191,6 +187,57 @@ def reader_of_python(node: Part, keys: bool) -> Reader | None:
     kind = node.get("type")
     strict = _STRICT_KEYS if keys else _STRICT
     return _reader(node, keys) or (_as_json if kind in strict else None)
+
+
+def guarded_python(schema: object, watch: Watch | None = None) -> object:
+    """A core schema that reads so what validators of the user's may have made of JSON.
+
+    Args:
+        schema: It.
+        watch: Says what is told of its parts.
+    """
+    return guarded(safe_schema(schema), _reader_of_python, watch, _RECASTS)
+
+
+def _from(kind: type, made_of: Callable[[Any], object]) -> Recast:
+    """Reads a list or a dict as another container, whatever is in it."""
+
+    def recast(part: Part) -> Part:
+        def read(value: object, handler: Callable[[object], object]) -> object:
+            return handler(made_of(value) if type(value) is kind else value)
+
+        return dict(core_schema.no_info_wrap_validator_function(read, _any(part)))
+
+    return recast
+
+
+def _from_list(kind: type) -> Recast:
+    """Reads a list as a set: item by item, for 1 is true once it is in one."""
+
+    def recast(part: Part) -> Part:
+        bounds = {name: part[name] for name in ("min_length", "max_length") if name in part}
+        whole = SchemaValidator(_any({"type": part["type"], **bounds}))
+        items: Any = part.get("items_schema", core_schema.any_schema())
+
+        def read(value: object, handler: Callable[[object], Any]) -> object:
+            if isinstance(value, (list, set, frozenset)):
+                value = kind(handler(list(cast("Any", value))))
+            return whole.validate_python(value, strict=True)
+
+        return dict(
+            core_schema.no_info_wrap_validator_function(read, core_schema.list_schema(items))
+        )
+
+    return recast
+
+
+def _text(part: Part) -> Part:
+    """In a union a text counts as much as what is read of one, as it does in JSON."""
+    return dict(core_schema.chain_schema([_any(part), core_schema.any_schema()]))
+
+
+def _any(part: Any) -> Any:
+    return part
 
 
 def _time(value: Any, read: Callable[[object], object]) -> object:
@@ -227,4 +274,13 @@ def _as_json(value: object, read: Callable[[object], object]) -> object:
     return read(value)
 
 
+_RECASTS: Final[Mapping[str, Recast]] = {
+    "tuple": _from(list, tuple),
+    "deque": _from(list, deque),
+    "ordered-dict": _from(dict, OrderedDict),
+    "counter": _from(dict, Counter),
+    "set": _from_list(set),
+    "frozenset": _from_list(frozenset),
+    "str": _text,
+}
 _READERS: Final = {**dict.fromkeys(_TEMPORAL, _time), "decimal": _decimal}
