@@ -1187,7 +1187,32 @@ def test_credentials_are_told_from_other_headers():
     assert set(found) == {"sk-12345678", "azure-12345678", "12345678", "a/b/c/d/e"}
 
 
+HEX = "0f5e9a81c27be04f9a81c2aa41d0b7e3"
+
+
+@pytest.mark.parametrize(
+    ("headers", "secret"),
+    [
+        ({"Helicone-Target-URL": f"https://me:{HEX}@llm.example/v1"}, HEX),
+        ({"X-Upstream": f"see <https://llm.example/v1?api_key={HEX}>, please"}, HEX),
+        ({"x-portkey-config": f'{{"custom_host": "https://llm.example/v1?code={HEX}"}}'}, HEX),
+        ({"x-portkey-config": f'{{"credentials": {{"azure": "{HEX}"}}}}'}, HEX),
+        ({"Cookie": "connect.sid=s%3Aabcdef%2Fgh12345678"}, "s:abcdef/gh12345678"),
+        ({"X-Session-Token": "s%3Aabcdef%2Fgh+12345678"}, "s:abcdef/gh 12345678"),
+        ({"X-SAS": "sv=2020-08-04&sig=abc%2Bdefghij%3D&se=1700000000"}, "abc+defghij="),
+        ({"Authorization": "SharedAccessSignature sr=x&sig=abcdefghij&se=1"}, "abcdefghij"),
+    ],
+    ids=lambda each: str(each)[:50],
+)
+def test_a_secret_within_a_header_is_found_as_servers_read_it(headers, secret):
+    found = secrets_in(headers)
+    assert secret in found
+    assert not {"1700000000", "2020-08-04", "llm.example"} & set(found)
+
+
 NO_SECRETS = {
+    "an address": {"X-Upstream": "https://llm.example/v1?model=gpt-4o-mini-2024&region=eu-west-1"},
+    "what else stands beside a secret": {"x-cfg": '{"secret": {"kind": "vault of the team"}}'},
     "what a cookie says of a region and a day": {
         "Cookie": "region=eu-west-1; consent=2024-05-01; theme=darkblue; tz=Europe/Berlin"
     },

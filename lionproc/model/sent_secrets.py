@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 import orjson
 
@@ -50,19 +51,18 @@ def secrets_in(headers: Mapping[str, object], url: str = "") -> tuple[str, ...]:
 
     Returns:
         Each credential without its scheme, whole and in its parts, passwords of Basic
-        authentication decoded, cookies of a session or a login and those that look like one,
-        parameters such as `key`, and values of any other header that are keys by their look (see
+        authentication decoded, what travels percent-encoded as servers read it, cookies of a session or a login and those that look like one,
+        parameters such as `key`, those of addresses within and their logins, and values of any other header that are keys by their look (see
         `is_surely_key`): what may be an id is in answers too. Very short ones are left out:
         replacing them would tear up answers.
     """
     named = [(name, value) for name, value in headers.items() if isinstance(value, str)]
     named += parse_qsl(urlsplit(url).query)
-    found = [
-        secret
-        for name, value in named
-        for secret in _parts(name, value)
-        if len(secret) >= SHORTEST_SECRET
+    carried = [secret for name, value in named for secret in _parts(name, value)]
+    carried += [
+        said for each in carried if "%" in each for said in (unquote(each), unquote_plus(each))
     ]
+    found = [secret for secret in carried if len(secret) >= SHORTEST_SECRET]
     # The longest first: one may be a part of another.
     return tuple(sorted(dict.fromkeys(found), key=len, reverse=True))
 
@@ -95,6 +95,7 @@ def _parts(name: str, value: str) -> Iterator[str]:
     within = _fields_of(value)
     for field in within:
         yield from _parts(*field)
+    yield from _of_addresses(value)
     if not (is_of_secret(name) or (is_of_id(name) and len(value) >= _LONG_ID)):
         is_text = len(value) <= 200 and "://" not in value and " " not in value
         if is_text and not within and is_surely_key(value):
@@ -115,6 +116,24 @@ def _parts(name: str, value: str) -> Iterator[str]:
         yield decoded
         yield decoded.partition(":")[2]
     yield from _PART.findall(rest or value)
+    yield from _of_signature(rest or value)
+
+
+def _of_signature(text: str) -> Iterator[str]:
+    """The secret values within `SharedAccessSignature sr=...&sig=...`."""
+    for pair in text.split("&"):
+        name, equals, held = pair.partition("=")
+        if equals and is_of_secret(name.strip()):
+            yield held
+
+
+def _of_addresses(value: str) -> Iterator[str]:
+    """The logins and parameters of the addresses in a text that let somebody in."""
+    for word in value.split():
+        if "://" in word:
+            address = word.strip("\"'<>,;")
+            with contextlib.suppress(ValueError):  # it is none
+                yield from (*secrets_of_proxy(address), *secrets_in({}, address))
 
 
 def _crumbs(cookies: str) -> Iterator[str]:
@@ -127,7 +146,10 @@ def _crumbs(cookies: str) -> Iterator[str]:
 
 
 def _fields_of(value: str) -> list[tuple[str, str]]:
-    """The names and texts within a header that is JSON, as settings of a gateway are."""
+    """The names and texts within a header that is JSON, as settings of a gateway are.
+
+    What looks like a key has the name of what it stands in, where that is one of secrets.
+    """
     if not value.lstrip().startswith(("{", "[")):
         return []
     try:
@@ -138,9 +160,17 @@ def _fields_of(value: str) -> list[tuple[str, str]]:
     while waiting:
         name, held = waiting.pop()
         if isinstance(held, dict):
-            waiting += held.items()
+            is_within = is_of_secret(name)
+            waiting += (
+                (name if is_within and _may_be_key(each) else own, each)
+                for own, each in held.items()
+            )
         elif isinstance(held, list):
             waiting += ((name, each) for each in held)
         elif isinstance(held, str):
             found.append((name, held))
     return found
+
+
+def _may_be_key(held: object) -> bool:
+    return not isinstance(held, str) or has_long_run(held) or is_surely_key(held)
