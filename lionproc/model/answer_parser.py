@@ -123,6 +123,7 @@ class Form:
         names = [n for part in parts if isinstance(part, Record) for n, _ in part.fields]
         self._check = check
         self._looks_at_raw = getattr(check, "looks_at_raw", True)
+        self._makes_python = getattr(check, "makes_python", False)
         self._shape = shape
         self._unwrap = unwrap
         self._names = frozenset(names)
@@ -155,8 +156,11 @@ class Form:
         return value if self._unwrap is None else self._unwrap(value), mended
 
     def _may_be_disguised(self, body: str) -> bool:
-        """Whether pydantic alone might read something into this text. Errs on the safe side."""
-        return (
+        """Whether pydantic alone might read something into this text. Errs on the safe side.
+
+        Where a validator of the user's comes before, nobody knows as yet what is to be read.
+        """
+        return not self._makes_python and (
             may_be_flags(self._kinds, body)
             or may_be_numbers(self._kinds, body)
             or (self._temporal and may_be_times(body))

@@ -69,6 +69,7 @@ class Weighed:
     def __init__(self, check: Check, schema: Mapping[str, Any], *, tagged: bool) -> None:
         self._check = check
         self.looks_at_raw = getattr(check, "looks_at_raw", True)
+        self.makes_python = getattr(check, "makes_python", False)
         self._hashed = getattr(check, "hashed", ())
         self._reads_digits = getattr(check, "reads_digits", False)
         self._refuse_briefly = getattr(check, "refuse_briefly", lambda _text: None)

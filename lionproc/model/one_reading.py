@@ -39,7 +39,7 @@ __all__ = [
     "may_be_times",
 ]
 
-_NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 DIGITS: Final = re.compile(_NUMBER)
 _DIGIT: Final = re.compile(r"[0-9]")
 _QUOTED_DIGITS: Final = re.compile(rf'"\s*{_NUMBER}\s*"')
@@ -114,8 +114,12 @@ class OneReading:
         """The value, or pydantic's ValidationError."""
         return self._read(self._of_json, text)
 
-    def validate_again(self, text: str) -> Any:
-        """The same, where validators of the user's may have made Python of it before it was read."""
+    def validate_python(self, text: str) -> Any:
+        """The same, where validators of the user's may make Python of it before it is read.
+
+        To pydantic's strict mode no text is a date then, and a validator that has something else in
+        place of what cannot be read would have it for each that is right.
+        """
         return self._read(self._of_python, text)
 
     def _read(self, validator: Any, text: str) -> Any:

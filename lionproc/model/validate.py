@@ -234,6 +234,7 @@ class TypeCheck:
         self._schema = adapter.core_schema
         self._reading = _Reading(self._schema, validator, is_open=is_open)
         self.reads_digits = is_open and self._reading.has_decimals
+        self.makes_python = self._reading.makes_python
         self.hashed = readers_of(adapter.core_schema)
         self._keys = Keys(adapter.core_schema)
 
@@ -297,6 +298,7 @@ class _Reading:
     def __init__(self, schema: object, validator: Any, *, is_open: bool) -> None:
         self._one = OneReading(schema)
         self.has_decimals = self._one.has_decimals
+        self.makes_python = self._one.makes_python
         self._validate = validator.validate_json
         self._is_open = is_open
 
@@ -318,14 +320,11 @@ class _Reading:
             ) from None
 
     def _read(self, text: str) -> Any:
-        try:
-            if self._is_open and self._one.is_wanted(text):
-                return self._one.validate_json(text)
-            return self._validate(text, strict=True)
-        except ValidationError:
-            if not self._one.makes_python:
-                raise
-        return self._one.validate_again(text)
+        if self._one.makes_python:
+            return self._one.validate_python(text)
+        if self._is_open and self._one.is_wanted(text):
+            return self._one.validate_json(text)
+        return self._validate(text, strict=True)
 
 
 def _message(fault: Any) -> str:

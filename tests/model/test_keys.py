@@ -12,7 +12,15 @@ from enum import Enum, IntEnum
 from typing import Annotated
 
 import pytest
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import TypeAliasType
 
 from lionproc.errors import CallError
@@ -193,6 +201,75 @@ def test_a_validator_may_make_python_of_the_items_of_a_set_or_a_tuple():
     read = Answer.of(Parsed).read(json.dumps(said))
     assert read.days == {dt.date(2024, 1, 2), dt.date(2024, 1, 3)}
     assert (read.sums, read.tags) == ((Decimal("1.5"), Decimal(2)), {Tag.X})
+
+
+def or_nothing(cls, said, handler):
+    try:
+        return handler(said)
+    except ValidationError:
+        return None
+
+
+class Note(BaseModel):
+    text: str
+
+
+class Deadline(Note):
+    due: dt.datetime
+
+
+class Lenient(BaseModel):
+    due: dt.date | None
+    total: Decimal | None
+
+    either = field_validator("due", "total", mode="wrap")(classmethod(or_nothing))
+
+
+def test_what_a_validator_has_in_place_of_what_cannot_be_read_is_not_taken_for_a_right_answer():
+    said = {"due": "2026-12-01", "total": "1.50"}
+    read = Answer.of(Lenient).read(json.dumps(said))
+    assert (read.due, read.total) == (dt.date(2026, 12, 1), Decimal("1.50"))
+    read = Answer.of(Lenient).read(json.dumps(said | {"due": "soon", "total": "much"}))
+    assert (read.due, read.total) == (None, None)
+
+
+class Mail(Before):
+    what: Note | Deadline
+    room: str
+
+
+@pytest.mark.parametrize("room", ["hall", "12"])
+def test_the_kind_of_a_union_behind_a_validator_is_that_of_json(room):
+    what = {"text": "pay", "due": "2026-12-01T10:00:00Z"}
+    read = Answer.of(Mail).read(json.dumps({"what": what, "room": room}))
+    assert type(read.what) is Deadline
+
+
+class German(BaseModel):
+    day: dt.date
+    year: dt.date
+
+    @field_validator("day", mode="before")
+    @classmethod
+    def of_text(cls, said):
+        day, month, year = map(int, said.split("."))
+        return dt.date(year, month, day)
+
+    @field_validator("year", mode="before")
+    @classmethod
+    def of_year(cls, said):
+        return dt.date(int(said), 1, 1)
+
+
+def test_a_validator_reads_dates_as_they_are_written_where_it_is_used():
+    read = Answer.of(German).read('{"day": "01.02.2026", "year": "2019"}')
+    assert (read.day, read.year) == (dt.date(2026, 2, 1), dt.date(2019, 1, 1))
+
+
+def test_a_date_with_two_points_is_no_number():
+    with pytest.raises(CallError) as caught:
+        Answer.of(dt.date).read('{"answer": "01.02.2026"}')
+    assert "as a number" not in str(caught.value)
 
 
 class Nested(Before):
