@@ -208,13 +208,17 @@ def saving_on(
         path: Where it is to be, as for `place_of`.
         mode: The mode.
         options: As for `place_of`.
-        lines: The encoding of its lines; None if it has none.
+        lines: The encoding of its lines; None if it has none that an editor knows.
 
     Raises:
         SaveError: It could not be written, or is there already in mode "x".
-        ConfigurationError: As `place_of`, or it is an address that cannot go on.
+        ConfigurationError: As `place_of`, it is an address that cannot go on, or another mode.
     """
     place = place_of(path, options)
+    if mode[:1] not in {"w", "x", "a"} or mode[1:].strip("bt+"):
+        raise ConfigurationError(
+            f"mode={mode!r} is none: 'w' replaces the file, 'x' makes a new one, 'a' adds rows to it."
+        )
     if mode[:1] == "x" and place.exists():
         raise SaveError(f"{place.name!r} is there already, and mode='x' replaces nothing.")
     if mode[:1] == "a" and isinstance(place, Remote):

@@ -121,7 +121,7 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
 
     Raises:
         SaveError: It could not be written; an older file is untouched.
-        ConfigurationError: It is no path.
+        ConfigurationError: It is no path, or the mode is none of "w", "x" and "a".
     """
     if options.get("columns") is not None:
         options["columns"] = list(options["columns"])  # they may be there once only
@@ -132,8 +132,9 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     options["compression"] = _compression(place.name, options.get("compression", "infer"))
     if mode[:1] == "a" and _method_of(options["compression"]) == "tar":
         raise ConfigurationError("mode='a' adds no rows to a .tar: use .csv, or .csv.gz.")
-    encoding = options.get("encoding") or "utf-8"
-    lines = encoding if options["compression"] is None else None
+    end_of_line = options.get("lineterminator") or "\n"
+    has_lines = options["compression"] is None and end_of_line in {"\n", "\r\n", "\r"}
+    lines = (options.get("encoding") or "utf-8") if has_lines else None
     made = _defused(frame, options, csv_cleaner(**options))
     for left in reversed(range(_TRIES)):
         try:

@@ -47,11 +47,14 @@ class Keys:
         self._schema = schema
         parts = list(parts_within(schema))
         configs = [held for part in parts if _changes(held := part.get("config"), "str_")]
+        kinds = {
+            repr(part["keys_schema"]): part["keys_schema"] for part in parts if _has_keys(part)
+        }
         self._readers = [
-            _reader(part["keys_schema"], schema, config)
-            for part in parts
-            for config in (None, *configs)  # of any model, for the map may be in each of them
-            if "keys_schema" in part and not _is_as_written(part["keys_schema"], config)
+            _reader(keys, schema, config)
+            for keys in kinds.values()
+            for config in (None, *{repr(each): each for each in configs}.values())
+            if not _is_as_written(keys, config)  # of any model, for the map may be in each of them
         ]
         self._fields: defaultdict[str, list[int]] = defaultdict(list)  # by each of their names
         for number, names in enumerate(set(several_names(parts))):
@@ -104,6 +107,10 @@ class Keys:
 _LOST: Final[ContextVar[list[object]]] = ContextVar("lost")
 
 
+def _has_keys(part: Part) -> bool:
+    return isinstance(part.get("keys_schema"), dict)
+
+
 def _makes_others(part: Part) -> bool:
     """Whether code of the user's may have made another object of what was read by this part."""
     return part.get("type") in _OF_USER or bool(part.get("post_init") or part.get("custom_init"))
@@ -153,7 +160,8 @@ def _is_as_written(keys: Part | None, config: object) -> bool:
 def _reader(keys: Part, schema: object, config: Any) -> SchemaValidator | None:
     """What reads an object with such keys, whatever its values are; None where nothing can."""
     made: Any = core_schema.dict_schema(keys, core_schema.any_schema())
-    if isinstance(schema, dict) and schema.get("type") == "definitions":
+    names_others = any(part.get("type") == "definition-ref" for part in parts_within(keys))
+    if names_others and isinstance(schema, dict) and schema.get("type") == "definitions":
         made = core_schema.definitions_schema(made, schema["definitions"])
     try:
         return SchemaValidator(safe_schema(made), config)

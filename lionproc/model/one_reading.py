@@ -47,6 +47,9 @@ NOT_AS_NUMBER: Final = "should be written as in ISO 8601, not as a number"
 _EQUAL: Final = "should be one of the choices; true is not 1 here, and false is not 0"
 _TEMPORAL: Final = frozenset(("date", "datetime", "time", "timedelta"))
 _BEFORE: Final = frozenset(("function-before", "function-wrap"))
+_OBJECTS: Final = frozenset(
+    ("model", "dataclass", "typed-dict", "model-fields", "dataclass-args", "any", "definition-ref")
+)
 # What is read otherwise of a value of Python.
 _STRICT: Final = frozenset(("bytes", "complex", "fraction"))
 _STRICT_KEYS: Final = _STRICT | {"bool", "int", "float", "uuid", "enum"}
@@ -139,8 +142,23 @@ class OneReading:
 
 
 def makes_values(schema: object) -> bool:
-    """Whether a function in a type may make values of what a reply does not say."""
-    return any(kind.startswith("function-") and kind != "function-after" for kind in _kinds(schema))
+    """Whether a function of the user's may make objects in a type of what a reply does not say.
+
+    One in front of a text or a number makes none, and pydantic's own (of `HttpUrl`, of `Sequence`)
+    do not.
+    """
+    return any(_makes_objects(part) for part in parts_within(schema))
+
+
+def _makes_objects(part: Part) -> bool:
+    kind = part.get("type")
+    if not isinstance(kind, str) or kind == "function-after" or not kind.startswith("function-"):
+        return False
+    made_by = getattr(part.get("function", {}).get("function"), "__module__", None) or ""
+    if made_by.partition(".")[0] == "pydantic":
+        return False
+    within = part.get("schema")
+    return within is None or any(each.get("type") in _OBJECTS for each in parts_within(within))
 
 
 def has_dataclasses(schema: object) -> bool:

@@ -333,6 +333,21 @@ def test_the_first_new_row_is_no_part_of_a_last_line_that_was_left_open(encoding
     assert said == 'text\nlast\n"text 0"\n"text 0"\n'
 
 
+@pytest.mark.parametrize("mode", ["A", "r+", "", "append"])
+def test_a_mode_that_is_none_replaces_nothing(mode):
+    texts(1).llm.to_csv("out.csv")
+    before = Path("out.csv").read_bytes()
+    with pytest.raises(ConfigurationError, match="is none: 'w' replaces the file"):
+        texts(2).llm.to_csv("out.csv", mode=mode)
+    assert Path("out.csv").read_bytes() == before
+
+
+def test_rows_with_an_end_of_their_own_are_added_as_they_are():
+    for _ in range(2):
+        texts(1).llm.to_csv("out.csv", index=False, header=False, mode="a", lineterminator="|")
+    assert "\n" not in Path("out.csv").read_text()
+
+
 @pytest.mark.parametrize("ending", ["gz", "bz2", "zip", "xz", "tar"])
 def test_a_csv_is_compressed_as_its_name_says(ending):
     path = f"out.csv.{ending}"

@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    HttpUrl,
     ValidationError,
     field_validator,
     model_validator,
@@ -270,6 +271,30 @@ def test_a_date_with_two_points_is_no_number():
     with pytest.raises(CallError) as caught:
         Answer.of(dt.date).read('{"answer": "01.02.2026"}')
     assert "as a number" not in str(caught.value)
+
+
+class Person(BaseModel):
+    name: str | None = None
+    age: int | None = None
+
+
+class Page(BaseModel):
+    person: Person
+    more: HttpUrl | Sequence[str] | None = None
+    title: str = ""
+
+    @field_validator("title", mode="before")
+    @classmethod
+    def stripped(cls, said):
+        return said.strip()
+
+
+def test_an_object_that_says_nothing_is_refused_beside_a_validator_that_makes_none():
+    answer = Answer.of(Page)
+    assert answer.read('{"person": {"name": "Bo"}, "title": " x "}').title == "x"
+    for more in ("", ', "more": "https://a.example/"', ', "more": ["x"], "title": " y"'):
+        with pytest.raises(CallError, match="has none of the fields"):
+            answer.read(f'{{"person": {{"Name": "Bo"}}{more}}}')
 
 
 class Nested(Before):
