@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lionproc.engine.apart import Reading, Steps, step
 from lionproc.engine.journal import Entry, Failure, Voted
-from lionproc.engine.kept_reading import KEPT
+from lionproc.engine.kept_reading import read_again
 from lionproc.engine.request import keys_of
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, JournalError, Kind
@@ -252,11 +252,8 @@ class Replay:
         return False
 
     def _advance(self, event: Event, entry: Entry) -> bool:
-        before = KEPT.set(partial(self._was_refused, event, entry))
-        try:
+        with read_again(partial(self._was_refused, event, entry)):
             return event.done or event.advance_raw(entry.reply, self._max_corrections)
-        finally:
-            KEPT.reset(before)
 
     def _was_refused(self, event: Event, entry: Entry, error: CallError) -> bool:
         """Whether a reply to the question that was asked again with this error is kept."""

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from lionproc.engine.kept_reading import KEPT
+from lionproc.engine.kept_reading import kept_before
 from lionproc.errors import SchemaError
 from lionproc.model.matching import MORE_IF_KEPT
 from lionproc.model.trial_process import ask
@@ -75,7 +75,7 @@ class CheckedApart:
         return found
 
     def _ask(self, text: str, tell: str | None) -> Message:
-        seconds = TO_CHECK_S * (1 if KEPT.get() is None else MORE_IF_KEPT)
+        seconds = TO_CHECK_S * (1 if kept_before() is None else MORE_IF_KEPT)
         message = {"name": self._name, "text": text, "tell": tell, "seconds": seconds}
         said = ask(message)
         if said is not None and not said["known"]:  # at once: others may have it forget this again
@@ -93,6 +93,6 @@ def refuse_again() -> None:
     Raises:
         CallError: Of kind `wrong_shape`, where that is so of what is read just now.
     """
-    was_refused, too_much = KEPT.get(), wrong_shape(TOO_MUCH)
+    was_refused, too_much = kept_before(), wrong_shape(TOO_MUCH)
     if was_refused is not None and was_refused(too_much):
         raise too_much

@@ -170,7 +170,9 @@ def set_by_servers(client: Any) -> set[str]:
 def _cookies(http: Any) -> Iterator[Cookie]:
     if http is None or is_made_by_openai(http):  # it has only servers' own
         return
-    yield from (cookie for cookie in http.cookies.jar if not _OF_A_BALANCER.match(cookie.name))
+    for cookie in http.cookies.jar:
+        if not (_is_of_server(cookie) and _OF_A_BALANCER.match(cookie.name)):
+            yield cookie
 
 
 def _is_of_server(cookie: Cookie) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
 from lionproc.engine.kept_process import NotStartedError
-from lionproc.engine.kept_reading import KEPT
+from lionproc.engine.kept_reading import kept_before
 from lionproc.errors import CallError, Kind
 from lionproc.model.pattern_work import (
     MOST_BACKTRACKS,
@@ -45,7 +45,7 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
     steps = sum(steps_with(texts, runs) for texts, runs in trials.matched(value))
     if trials.rounds * steps <= MOST_STEPS:
         return
-    too_long, was_refused = CallError(Kind.WRONG_SHAPE, TOO_LONG), KEPT.get()
+    too_long, was_refused = CallError(Kind.WRONG_SHAPE, TOO_LONG), kept_before()
     if was_refused is not None and was_refused(too_long):
         raise too_long
     held: dict[tuple[tuple[RunPattern, int], ...], list[str]] = {}

@@ -10,7 +10,7 @@ from math import ceil
 from typing import Final
 
 from lionproc.engine.json_bounds import has_long_number
-from lionproc.engine.kept_reading import KEPT
+from lionproc.engine.kept_reading import kept_before
 from lionproc.errors import CallError, Kind
 from lionproc.model.validate import wrong_shape
 from lionproc.model.wire import MAX_REPLY_BYTES
@@ -34,7 +34,7 @@ def refuse_very_long(said: str) -> None:
     """
     if has_long_number(said):
         raise wrong_shape("a number in it is longer than any that Python reads by itself")
-    most = LONGEST_TYPED if KEPT.get() is None else LONGEST_KEPT
+    most = LONGEST_TYPED if kept_before() is None else LONGEST_KEPT
     if len(said) * 4 <= most:  # no character has more bytes
         return
     size = len(said) if said.isascii() else len(said.encode(errors="surrogatepass"))

@@ -13,6 +13,7 @@ from lionproc.engine.apart import Reading, asked, step
 from lionproc.engine.dispatcher import WAITING_A_SLOT
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
+from lionproc.engine.kept_reading import kept_before, read_again
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.errors import CallError, Kind
@@ -363,3 +364,18 @@ def test_what_a_validator_starts_may_wait_for_its_own_answers():
     assert not reading.goes_on()
     kept[0].run(ask_by_oneself)
     assert heard == ["B", "B"]
+
+
+def test_what_a_validator_starts_is_read_as_new_whatever_was_read_again_when_it_began():
+    kept, heard = [], []
+    with read_again(lambda error: True):
+        assert kept_before() is not None
+        mine = contextvars.copy_context()
+        other = threading.Thread(
+            target=mine.copy().run, args=(lambda: heard.append(kept_before()),)
+        )
+        other.start()
+        other.join()
+        kept.append(mine)
+    heard += [kept[0].run(kept_before), kept_before()]
+    assert heard == [None, None, None]

@@ -132,8 +132,9 @@ def test_a_cookie_that_a_server_set_in_a_client_of_the_users_is_no_other_place(m
         "1e2fca1b0a9d4c3f8e7d6c5b4a392817",
     ],
 )
-def test_the_cookie_of_a_load_balancer_is_no_other_place(name):
-    assert identity(**http(cookies={name: "4f9a81"})) == AT
+def test_the_cookie_of_a_load_balancer_is_no_other_place_unless_the_user_gave_it(name):
+    assert identity(**replied(f"{name}=4f9a81; Path=/")) == AT
+    assert identity(**http(cookies={name: "4f9a81"})) != AT
     assert identity(**http(cookies={f"{name}_of_mine": "4f9a81"})) != AT
 
 
