@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from lionproc.model.held import all_in
 from lionproc.model.plain_values import LEAST, MOST, all_fit, shows_what_it_has
 from lionproc.model.set_order import in_order
 from lionproc.model.shape import (
@@ -221,6 +222,8 @@ def _json(value: object) -> str | None:
         )
     except (TypeError, ValueError):
         raise MisfitError("a value that JSON can hold") from None
+    if "null" in text and any(type(each) is float and not isfinite(each) for each in all_in(value)):
+        raise MisfitError("a value that JSON can hold")  # within a model pydantic makes null of it
     return _text(text)
 
 

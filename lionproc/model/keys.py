@@ -7,11 +7,10 @@ Where an object of a reply may lose something so, the type reads the reply once 
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cached_property, partial
 from typing import Any, Final
@@ -22,6 +21,7 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 from lionproc.errors import pass_on_interrupt
 from lionproc.model.core_parts import Part, parts_within, takes_more
 from lionproc.model.guarded import Told
+from lionproc.model.held import all_in
 from lionproc.model.names import several_names
 from lionproc.model.one_reading import guarded_python
 from lionproc.model.python_patterns import safe_schema, validator_from
@@ -139,7 +139,7 @@ def _are_in(lost: Iterable[object], value: object) -> bool:
     maps = {code(each) for each in lost if isinstance(each, Mapping)}  # may have become others
     return any(
         id(each) in objects or (isinstance(each, Mapping) and bool(maps) and code(each) in maps)
-        for each in _all_in(value)
+        for each in all_in(value)
     )
 
 
@@ -189,22 +189,3 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
             waiting += each.values()
         elif isinstance(each, list):
             waiting += each
-
-
-def _all_in(value: object) -> Iterator[object]:
-    """All values in one, wherever in its models, dataclasses and lists they are."""
-    waiting, seen = [value], set[int]()
-    while waiting:
-        each = waiting.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        if isinstance(each, Mapping):
-            waiting += each.values()
-        elif isinstance(each, (list, tuple, set, frozenset, deque)):
-            waiting += each
-        elif is_dataclass(each) and not isinstance(each, type):  # which may have slots
-            waiting += [getattr(each, field.name, None) for field in fields(each)]
-        elif hasattr(each, "__dict__") and not isinstance(each, (type, Enum)):
-            waiting += vars(each).values()

@@ -116,6 +116,10 @@ def test_plain_text_is_the_answer_without_its_outer_whitespace():
     assert answer.read('{"answer": 1}') == '{"answer": 1}'
 
 
+class Anything(BaseModel):
+    held: Any
+
+
 @pytest.mark.parametrize("schema", [str, int, Review, {"type": "object"}])
 @pytest.mark.parametrize("text", ["", "  \n\t "])
 def test_a_reply_without_text_is_empty_and_never_a_value(schema, text):
@@ -236,6 +240,8 @@ def test_a_reply_becomes_the_value(schema, text, value):
         (dict[str, int], '{"a": 1}'),
         (dict[str, float], '{"answer": {"a": NaN}}'),
         (list[Any], "[1e999]"),
+        (tuple[Anything, int], '[{"held": 1e999}, 1]'),
+        (tuple[Anything, int], '[{"held": {"a": [-1e999]}}, 1]'),
         (Point, '{"x": 1}'),
         ({"type": "integer"}, "1.5"),
         ({"type": "integer"}, "true"),
