@@ -27,6 +27,7 @@ from lionproc.model.exact_numbers import (
     with_exact_numbers,
 )
 from lionproc.model.fences import unfenced
+from lionproc.model.forgiving import folded, texts_meant
 from lionproc.model.one_reading import (
     DIGITS,
     NOT_AS_NUMBER,
@@ -221,15 +222,14 @@ class Form:
         """Replace the value at `path` below `holder[0]` if there is one reading of it."""
         shape: Shape | None = self._shape
         key: str | int = 0
-        for step in path:
-            try:
-                holder, key = holder[key], step
-            except (LookupError, TypeError):
-                return False
-            shape = inside(shape, step)
         try:
+            for step in path:
+                holder, key = holder[key], step
+                shape = inside(shape, step)
             value = holder[key]
         except (LookupError, TypeError):
+            return False
+        if isinstance(holder, str):  # of which a validator made items
             return False
         if isinstance(value, float) and value.is_integer():
             holder[key] = int(value)
@@ -237,7 +237,7 @@ class Form:
                 isinstance(shape, Choice) and int(value) in shape.members
             )
         if isinstance(shape, Choice) and isinstance(value, str):
-            meant = self._meant[id(shape)].get(_folded(value))
+            meant = self._meant[id(shape)].get(folded(value))
             if meant is not None and meant != value:
                 holder[key] = meant
                 return True
@@ -245,12 +245,12 @@ class Form:
 
     @cached_property
     def _meant(self) -> Mapping[int, Mapping[str, str | None]]:
-        """Of each choice in the shape, what a text without case and outer whitespace means.
-
-        A text is looked up and not held against each member: there may be thousands, and it may
-        have millions of characters.
-        """
-        return {id(part): _readings(part) for part in walk(self._shape) if isinstance(part, Choice)}
+        """Of each choice in the shape, what a text without case and outer whitespace means."""
+        return {
+            id(part): texts_meant(part.members)
+            for part in walk(self._shape)
+            if isinstance(part, Choice)
+        }
 
     def _reason(self, faults: Sequence[tuple[Path, str]]) -> str:
         """Where and what was expected, without the text of the reply."""
@@ -317,17 +317,3 @@ def _fit(cell: Cell, value: object) -> Any:
     except BaseException as error:  # noqa: BLE001 - a property of the user's model may raise anything
         pass_on_interrupt(error)
         raise wrong_shape(f"the answer cannot be kept ({type(error).__name__})") from None
-
-
-def _readings(choice: Choice) -> dict[str, str | None]:
-    """The member that each folded text means; None where it could be two."""
-    made: dict[str, str | None] = {}
-    for member in choice.members:
-        if isinstance(member, str):
-            folded = _folded(member)
-            made[folded] = None if folded in made else member
-    return made
-
-
-def _folded(text: str) -> str:
-    return text.strip().casefold()

@@ -6,17 +6,53 @@ import json
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from pydantic_core import SchemaValidator, core_schema
+from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from lionproc.model.core_parts import Part, changed, outside
 
-__all__ = ["Choose", "Reader", "Recast", "Told", "Watch", "guarded"]
+__all__ = [
+    "MORE_CHANGED",
+    "MOST_CHANGED",
+    "Ask",
+    "Choose",
+    "Counted",
+    "Reader",
+    "Recast",
+    "Told",
+    "Watch",
+    "guarded",
+]
 
-Reader: TypeAlias = Callable[[Any, Callable[[object], object]], object]
-"""Reads a value of plain JSON types in place of pydantic, which it may ask with the other argument."""
+
+class Ask(Protocol):
+    """Asks pydantic how it reads a value of plain JSON types."""
+
+    def __call__(self, said: object, *, strict: bool = True) -> object:
+        """What it makes of it, or its ValidationError.
+
+        Args:
+            said: The value.
+            strict: Whether it is read strictly.
+        """
+
+
+class Counted(NamedTuple):
+    """What a reader made of a value, where it counts for less in a union than its kind usually does.
+
+    Attributes:
+        value: It.
+        weight: `MORE_CHANGED` where it was read as another kind of number, `MOST_CHANGED` where a
+            strict reading takes it for wrong.
+    """
+
+    value: object
+    weight: object
+
+
+Reader: TypeAlias = Callable[[Any, Ask], object]
+"""Reads a value of plain JSON types in place of pydantic, which it may ask."""
 Recast: TypeAlias = Callable[[Part], Part]
 """Makes what stands in the place of a part, of which all that is within is made already."""
 Choose: TypeAlias = Callable[[Part, bool], "Reader | None"]
@@ -30,20 +66,33 @@ _OF_JSON: Final = (str, int, float, list, dict, type(None))  # true and false ar
 # Of the kinds of a union pydantic takes the one that reads a value with the least change, and what a
 # function makes counts as no change at all. So it has to be asked about a part that counts as much
 # as the one it stands for: what is called (changed most), or anything (changed less).
-_MOST: Final = core_schema.callable_schema()
-_SOME: Final = core_schema.any_schema()
-_LESS: Final[Mapping[str, Any]] = {
-    "enum": _MOST,
-    **dict.fromkeys(("date", "datetime", "decimal", "time", "timedelta"), _SOME),
+MORE_CHANGED: Final = "more"
+MOST_CHANGED: Final = callable
+
+
+_WEIGHTS: Final = core_schema.tagged_union_schema(
+    {MORE_CHANGED: core_schema.any_schema(), "most": core_schema.callable_schema()},
+    lambda weight: "most" if weight is MOST_CHANGED else MORE_CHANGED,
+)
+_MADE_OF_TEXTS: Final = (
+    *("bytes", "complex", "date", "datetime", "decimal", "fraction", "time", "timedelta"),
+)
+_WEIGHT: Final[Mapping[str, object]] = {
+    "enum": MOST_CHANGED,
+    **dict.fromkeys(_MADE_OF_TEXTS, MORE_CHANGED),
 }
 _NO_CONFIG: Final[Mapping[str, Any]] = {}
+
+
+def _never(_part: Part) -> None:
+    """All parts stay."""
 
 
 def guarded(
     schema: Any,
     choose: Choose,
     watch: Watch | None = None,
-    recasts: Mapping[str, Recast] = MappingProxyType({}),
+    recast: Callable[[Part], Recast | None] = _never,
 ) -> Any:
     """The same core schema, which reads some of its parts otherwise.
 
@@ -51,21 +100,18 @@ def guarded(
         schema: A core schema, or any part of one.
         choose: Says what reads a part.
         watch: Says what is told of it.
-        recasts: What parts become, by their types; not keys of maps.
+        recast: Says what makes what stands in the place of a part.
     """
-    return _Guard(choose, watch, recasts).whole(schema)
-
-
-def _exact(said: object) -> object:
-    """Takes a value as it is."""
-    return said
+    return _Guard(choose, watch, recast).whole(schema)
 
 
 class _Guard:
-    def __init__(self, choose: Choose, watch: Watch | None, recasts: Mapping[str, Recast]) -> None:
+    def __init__(
+        self, choose: Choose, watch: Watch | None, recast: Callable[[Part], Recast | None]
+    ) -> None:
         self._choose = choose
         self._watch = watch
-        self._recasts = recasts
+        self._recast = recast
         self._shared: list[Any] = []
         self._named: dict[str, Part] = {}
 
@@ -86,7 +132,7 @@ class _Guard:
         config = node.get("config") or config
         read = self._choose(node, keys)
         made = self._read_by(read, node, config, keys) if read else self._within(node, config, keys)
-        recast = None if keys else self._recasts.get(node.get("type", ""))
+        recast = self._recast(node)
         if recast is not None:
             made = outside(node, recast({name: made[name] for name in made.keys() - {"ref"}}))
         told = None if self._watch is None or keys else self._watch(node, config)
@@ -108,24 +154,38 @@ class _Guard:
             held: Any = dict(config) or None
             return SchemaValidator(part, held, _use_prebuilt=False)
 
-        def as_json(said: object) -> object:  # of a value of Python it would be no strict reading
+        def as_json(said: object, *, strict: bool = True) -> object:
+            # of a value of Python it would be no strict reading
             if keys and isinstance(said, str):  # it stands for what it spells
                 text: Any = said  # nothing that pydantic's own types name
                 return inner().validate_strings(text, strict=True)
-            return inner().validate_json(json.dumps(said, allow_nan=False), strict=True)
+            return inner().validate_json(json.dumps(said, allow_nan=False), strict=strict)
 
-        less = _MOST if keys and node["type"] != "literal" else _LESS.get(node["type"])
+        usual = MOST_CHANGED if keys and node["type"] != "literal" else _WEIGHT.get(node["type"])
 
-        def reads(value: object, weigh: Callable[[object], object] = _exact) -> object:
+        def reads(value: object, weigh: Callable[[object], object]) -> object:
             if isinstance(value, _OF_JSON) and not isinstance(value, Enum):
                 made = read(value, as_json)
-                weigh(_exact)
-                return made
-            return inner().validate_python(value, strict=True)  # a validator before it has made it
+            else:
+                made = _of_python(value, inner())
+            if not isinstance(made, Counted):
+                made = Counted(made, usual)
+            if made.weight is not None:
+                weigh(made.weight)
+            return made.value
 
-        if less is None:
-            return outside(node, core_schema.no_info_plain_validator_function(reads))
-        return outside(node, core_schema.no_info_wrap_validator_function(reads, less))
+        return outside(node, core_schema.no_info_wrap_validator_function(reads, _WEIGHTS))
+
+
+def _of_python(value: object, validator: SchemaValidator) -> object:
+    """What pydantic makes of what a validator of the user's has made."""
+    try:
+        return validator.validate_python(value, strict=True)
+    except ValidationError as wrong:
+        try:
+            return Counted(validator.validate_python(value, strict=False), MOST_CHANGED)
+        except ValidationError:
+            raise wrong from None
 
 
 def _watched(told: Told, part: Part) -> Part:

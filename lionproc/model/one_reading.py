@@ -10,21 +10,21 @@ by a second validator, which takes none of them.
 from __future__ import annotations
 
 import re
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
-from enum import Enum
 from functools import cached_property
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
+from pydantic_core import PydanticCustomError
 
 from lionproc.model.core_parts import Part, parts_within
 from lionproc.model.exact_numbers import may_be_inexact, written_in
-from lionproc.model.guarded import Reader, Recast, Watch, guarded
+from lionproc.model.forgiving import forgiving, held
+from lionproc.model.guarded import Ask, Reader, Recast, Watch, guarded
 from lionproc.model.names import has_several_names
 from lionproc.model.python_patterns import safe_schema, validator_from
+from lionproc.model.recasts import recast
 
 __all__ = [
     "DIGITS",
@@ -98,7 +98,7 @@ class OneReading:
         self._schema = schema
         kinds = set(_kinds(schema))
         self.has_decimals = "decimal" in kinds
-        self.makes_python = not kinds.isdisjoint(_BEFORE)
+        self.makes_python = not kinds.isdisjoint(_BEFORE) or has_own_validators(schema)
         self._has_times = not kinds.isdisjoint(_TEMPORAL)
         self._kinds = kinds_of_number(
             each for node in parts_within(schema) for each in _chosen(node)
@@ -141,6 +141,19 @@ class OneReading:
         return validator_from(guarded_python(self._schema))
 
 
+def has_own_validators(schema: object) -> bool:
+    """Whether a type may have something else in place of what cannot be read, or in front of it.
+
+    That are validators of the user's that come before, and `pydantic.OnErrorOmit`; not the
+    functions that pydantic itself has in some types.
+    """
+    return any(
+        (part.get("type") in _BEFORE and not _is_pydantics(part))
+        or part.get("on_error", "raise") != "raise"
+        for part in parts_within(schema)
+    )
+
+
 def makes_values(schema: object) -> bool:
     """Whether a function of the user's may make objects in a type of what a reply does not say.
 
@@ -154,11 +167,16 @@ def _makes_objects(part: Part) -> bool:
     kind = part.get("type")
     if not isinstance(kind, str) or kind == "function-after" or not kind.startswith("function-"):
         return False
-    made_by = getattr(part.get("function", {}).get("function"), "__module__", None) or ""
-    if made_by.partition(".")[0] == "pydantic":
+    if _is_pydantics(part):
         return False
     within = part.get("schema")
     return within is None or any(each.get("type") in _OBJECTS for each in parts_within(within))
+
+
+def _is_pydantics(part: Part) -> bool:
+    """Whether the function of a part is pydantic's own."""
+    made_by = getattr(part.get("function", {}).get("function"), "__module__", None) or ""
+    return made_by.partition(".")[0] == "pydantic"
 
 
 def has_dataclasses(schema: object) -> bool:
@@ -183,11 +201,7 @@ def _kinds(schema: object) -> Iterator[str]:
 def _chosen(node: Part) -> Iterator[object]:
     """What this part lets choose from."""
     if node.get("type") in ("literal", "enum"):
-        yield from map(_held, node["expected" if node["type"] == "literal" else "members"])
-
-
-def _held(member: object) -> object:
-    return member.value if isinstance(member, Enum) else member
+        yield from map(held, node["expected" if node["type"] == "literal" else "members"])
 
 
 def _reader(node: Part, keys: bool) -> Reader | None:
@@ -201,16 +215,6 @@ def _reader(node: Part, keys: bool) -> Reader | None:
     return _READERS.get(kind) if isinstance(kind, str) else None
 
 
-def _reader_of_python(node: Part, keys: bool) -> Reader | None:
-    """Likewise, where a validator of the user's may have made Python of what is JSON.
-
-    Strict as we are, pydantic takes no text for a date then, nor a list for a set.
-    """
-    kind = node.get("type")
-    strict = _STRICT_KEYS if keys else _STRICT
-    return _reader(node, keys) or (_as_json if kind in strict else None)
-
-
 def guarded_python(schema: object, watch: Watch | None = None) -> object:
     """A core schema that reads so what validators of the user's may have made of JSON.
 
@@ -218,57 +222,70 @@ def guarded_python(schema: object, watch: Watch | None = None) -> object:
         schema: It.
         watch: Says what is told of its parts.
     """
-    return guarded(safe_schema(schema), _reader_of_python, watch, _RECASTS)
+    safe = safe_schema(schema)
+    of_python = _OfPython(safe, forgives=has_own_validators(schema))
+    return guarded(safe, of_python.reader, watch, of_python.recast)
 
 
-def _from(kind: type, made_of: Callable[[Any], object]) -> Recast:
-    """Reads a list or a dict as another container, whatever is in it."""
+class _OfPython:
+    """How parts are read, where a validator of the user's may have made Python of what is JSON.
 
-    def recast(part: Part) -> Part:
-        def read(value: object, handler: Callable[[object], object]) -> object:
-            return handler(made_of(value) if type(value) is kind else value)
+    Strict as we are, pydantic takes no text for a date then, nor a list for a set.
 
-        return dict(core_schema.no_info_wrap_validator_function(read, _any(part)))
+    Args:
+        schema: A core schema.
+        forgives: Whether what has one reading is forgiven in it.
+    """
 
-    return recast
+    def __init__(self, schema: object, *, forgives: bool) -> None:
+        self._forgives = forgives
+        self._kinds: set[int] = set()  # of unions, by their ids
+        self._strict: set[int] = set()
+        named = _named(schema)
+        for union in parts_within(schema):
+            if union.get("type") == "union":
+                kinds = list(_kinds_of(union, named))
+                self._kinds.update(map(id, kinds))
+                # What is forgiven might win over a kind that has it as it is.
+                if union.get("mode") == "left_to_right" or any(k["type"] == "enum" for k in kinds):
+                    self._strict.update(map(id, kinds))
 
+    def reader(self, part: Part, keys: bool) -> Reader | None:
+        """As `guarded.Choose`."""
+        read = _reader(part, keys)
+        if read is None and part.get("type") in (_STRICT_KEYS if keys else _STRICT):
+            read = _as_json
+        if keys or not self._forgives or id(part) in self._strict:
+            return read
+        return forgiving(part, read)
 
-def _from_list(kind: type) -> Recast:
-    """Reads a list as a set: item by item, for 1 is true once it is in one."""
-
-    def recast(part: Part) -> Part:
-        bounds = {name: part[name] for name in ("min_length", "max_length") if name in part}
-        whole = SchemaValidator(_any({"type": part["type"], **bounds}))
-        items: Any = part.get("items_schema", core_schema.any_schema())
-
-        def read(value: object, handler: Callable[[object], Any]) -> object:
-            if isinstance(value, (list, set, frozenset)):
-                value = kind(handler(list(cast("Any", value))))
-            return whole.validate_python(value, strict=True)
-
-        return dict(
-            core_schema.no_info_wrap_validator_function(read, core_schema.list_schema(items))
-        )
-
-    return recast
-
-
-def _text(part: Part) -> Part:
-    """In a union a text counts as much as what is read of one, as it does in JSON."""
-    return dict(core_schema.chain_schema([_any(part), core_schema.any_schema()]))
-
-
-def _any(part: Any) -> Any:
-    return part
+    def recast(self, part: Part) -> Recast | None:
+        """As for `guarded`."""
+        return recast(part, alone=id(part) not in self._kinds)
 
 
-def _time(value: Any, read: Callable[[object], object]) -> object:
+def _named(schema: object) -> Mapping[str, Part]:
+    """The parts of a type that have names, by them."""
+    parts = schema["definitions"] if isinstance(schema, dict) and "definitions" in schema else ()
+    return {part["ref"]: part for part in parts}
+
+
+def _kinds_of(union: Part, named: Mapping[str, Part]) -> Iterator[Part]:
+    """The kinds of a union: each as it stands there, and what it refers to."""
+    for choice in union["choices"]:
+        kind = choice[0] if isinstance(choice, tuple) else choice
+        yield kind
+        if kind.get("type") == "definition-ref":
+            yield named[kind["schema_ref"]]
+
+
+def _time(value: Any, read: Ask) -> object:
     if isinstance(value, str) and DIGITS.fullmatch(value.strip()):
         raise PydanticCustomError("time_as_number", NOT_AS_NUMBER)
     return read(value)
 
 
-def _decimal(value: Any, read: Callable[[object], object]) -> object:
+def _decimal(value: Any, read: Ask) -> object:
     if isinstance(value, float):
         written = _written.get().get(value, value)
         if written is None:
@@ -277,32 +294,23 @@ def _decimal(value: Any, read: Callable[[object], object]) -> object:
     return read(value)
 
 
-def _choice(value: Any, read: Callable[[object], object]) -> object:
+def _choice(value: Any, read: Ask) -> object:
     member = read(value)
-    held = _held(member)
-    if held == value and isinstance(held, bool) is not isinstance(value, bool):
+    said = held(member)
+    if said == value and isinstance(said, bool) is not isinstance(value, bool):
         raise PydanticCustomError("choice_as_number", _EQUAL)
     return member
 
 
-def _key(value: Any, read: Callable[[object], object]) -> object:
+def _key(value: Any, read: Ask) -> object:
     member = read(value)
-    if isinstance(_held(member), bool) and value not in {"true", "false"}:
+    if isinstance(held(member), bool) and value not in {"true", "false"}:
         raise PydanticCustomError("choice_as_number", _EQUAL)
     return member
 
 
-def _as_json(value: object, read: Callable[[object], object]) -> object:
+def _as_json(value: object, read: Ask) -> object:
     return read(value)
 
 
-_RECASTS: Final[Mapping[str, Recast]] = {
-    "tuple": _from(list, tuple),
-    "deque": _from(list, deque),
-    "ordered-dict": _from(dict, OrderedDict),
-    "counter": _from(dict, Counter),
-    "set": _from_list(set),
-    "frozenset": _from_list(frozenset),
-    "str": _text,
-}
 _READERS: Final = {**dict.fromkeys(_TEMPORAL, _time), "decimal": _decimal}
