@@ -4,7 +4,8 @@ The rule is that nothing wrong looks right. pydantic reads in its strict JSON mo
 true are no integers and 1 is no boolean. On top of it are refused, because a parser would pick
 one reading in silence: keys that occur twice, NaN and Infinity, true for the choice 1 and 1 for
 the choice true, and digits where a date belongs. Forgiven is what has one reading only: a single
-code fence, 3.0 for an integer, and a choice that differs in case or outer whitespace.
+code fence, 3.0 for an integer, and a choice that differs in case or outer whitespace. Behind validators
+of the user's more is, for they may hide that something was wrong; see `forgiving`.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ class Form:
         self._kinds = kinds_of_number(
             member for part in parts if isinstance(part, Choice) for member in part.members
         )
-        self._exact = has_exact_numbers(shape)
+        # What a validator of the user's is shown is a number where the reply has one.
+        self._exact = has_exact_numbers(shape) and not self._makes_python
         self._temporal = any(isinstance(part, _TEMPORAL) for part in parts)
 
     def read(self, body: str) -> tuple[Any, bool]:
