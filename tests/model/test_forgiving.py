@@ -27,6 +27,9 @@ from lionproc.errors import CallError
 from lionproc.model.answer import Answer
 
 
+MIDNIGHT = dt.datetime.fromisoformat("2024-01-02")
+
+
 class Level(Enum):
     LOW = "low"
     HIGH = "high"
@@ -69,7 +72,7 @@ def read(kind: Any, said: str) -> Any:
         (Literal["low", "high"], '"High "', "high"),
         (Literal[1, 2], "2.0", 2),
         (Level, '"HIGH"', Level.HIGH),
-        (NaiveDatetime, '"2024-01-02"', dt.datetime(2024, 1, 2)),
+        (NaiveDatetime, '"2024-01-02"', MIDNIGHT),
         (dt.date, '"2024-01-02T00:00:00"', dt.date(2024, 1, 2)),
     ],
 )
@@ -135,11 +138,11 @@ def test_items_are_left_out_only_where_they_cannot_be_read():
         (list[int], lambda v: (int(each) for each in v), '["1"]', [1]),
         (tuple[int, ...], lambda v: v.split(","), '"1,2"', (1, 2)),
         (deque[int], lambda v: v.split(","), '"1,2"', deque([1, 2])),
-        (set[int], lambda v: iter(v), "[1, 1]", {1}),
+        (set[int], iter, "[1, 1]", {1}),
         (list[Literal["x", "y"]], lambda v: v.split(","), '"X,y"', ["x", "y"]),
         (float, lambda v: v.replace("$", ""), '"$1.5"', 1.5),
-        (dt.date, lambda v: dt.datetime(2024, 1, 2), '"second of January"', dt.date(2024, 1, 2)),
-        (NaiveDatetime, lambda v: dt.date(2024, 1, 2), '"today"', dt.datetime(2024, 1, 2)),
+        (dt.date, lambda v: MIDNIGHT, '"second of January"', dt.date(2024, 1, 2)),
+        (NaiveDatetime, lambda v: dt.date(2024, 1, 2), '"today"', MIDNIGHT),
     ],
 )
 def test_what_a_validator_has_made_is_read_as_pydantic_reads_it(kind, before, said, meant):
@@ -166,7 +169,7 @@ def test_items_that_a_validator_made_of_a_text_are_told_by_where_they_are(said):
     [
         (int | str, '"5"', "5"),
         (str | int, '"5"', "5"),
-        (Literal["low"] | str, '"Low"', "Low"),
+        (Literal["low"] | bytes, '"Low"', b"Low"),
         (Annotated[int | str, Field(union_mode="left_to_right")], '"5"', "5"),
         (bool | Literal[1, 2], "1", 1),
         (dt.datetime | Level, '"low"', Level.LOW),
