@@ -26,7 +26,6 @@ from pydantic import (
 from lionproc.errors import CallError
 from lionproc.model.answer import Answer
 
-
 MIDNIGHT = dt.datetime.fromisoformat("2024-01-02")
 
 
